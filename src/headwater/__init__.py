@@ -1,0 +1,24 @@
+"""Headwater: from raw files to released, trustworthy tables.
+
+The short face for users; everything is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import HeadwaterError
+from headwater.model import Input, model
+
+if TYPE_CHECKING:
+    from headwater.api import OpenProject, check_project, open_project
+
+__all__ = ["HeadwaterError", "Input", "OpenProject", "check_project", "model", "open_project"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("open_project", "check_project", "OpenProject"):
+        from headwater import api  # loads DuckDB and pydantic, which a model file does not need
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'headwater' has no attribute {name!r}")

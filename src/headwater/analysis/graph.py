@@ -1,0 +1,178 @@
+"""Who reads whom.
+
+The graph of a project's datasets: its order, what lies up- and downstream, and the mistakes
+that only show when all files are seen together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+
+from headwater.errors import Mistake, UnknownSelection, suggestion
+from headwater.names import DatasetName
+from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The datasets and their inputs; `order` is a topological one, stable for equal projects."""
+
+    datasets: Mapping[DatasetName, Dataset]
+
+    @cached_property
+    def inputs(self) -> dict[DatasetName, tuple[DatasetName, ...]]:
+        return {name: dataset.inputs for name, dataset in self.datasets.items()}
+
+    @cached_property
+    def readers(self) -> dict[DatasetName, tuple[DatasetName, ...]]:
+        found: dict[DatasetName, list[DatasetName]] = {name: [] for name in self.datasets}
+        for name, inputs in self.inputs.items():
+            for given in inputs:
+                found[given].append(name)
+        return {name: tuple(readers) for name, readers in found.items()}
+
+    @cached_property
+    def order(self) -> tuple[DatasetName, ...]:
+        """Inputs first. Layer by layer and sorted within, so that two runs lock alike."""
+        sorter = TopologicalSorter({name: sorted(self.inputs[name]) for name in sorted(self.inputs)})
+        sorter.prepare()
+        found: list[DatasetName] = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready())
+            found += ready
+            sorter.done(*ready)
+        return tuple(found)
+
+    def upstream(self, names: Iterable[DatasetName]) -> frozenset[DatasetName]:
+        """`names` and all that they are computed from."""
+        return _reach(names, self.inputs)
+
+    def downstream(self, names: Iterable[DatasetName]) -> frozenset[DatasetName]:
+        """`names` and all that is computed from them."""
+        return _reach(names, self.readers)
+
+
+def _reach(
+    names: Iterable[DatasetName], edges: Mapping[DatasetName, tuple[DatasetName, ...]]
+) -> frozenset[DatasetName]:
+    found: set[DatasetName] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += edges.get(name, ())
+    return frozenset(found)
+
+
+def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
+    """The graph of those datasets whose inputs exist, and the mistakes between the files."""
+    mistakes = []
+    broken: set[DatasetName] = set()
+    for dataset in project.datasets.values():
+        for given in dataset.inputs:
+            if given not in project.datasets:
+                mistakes.append(_unknown_input(project, dataset, given))
+                broken.add(dataset.name)
+    while True:
+        more = {
+            dataset.name
+            for dataset in project.datasets.values()
+            if dataset.name not in broken and broken.intersection(dataset.inputs)
+        }
+        if not more:
+            break
+        broken |= more
+    whole = {name: d for name, d in project.datasets.items() if name not in broken}
+    cycle = _cycle(whole)
+    while cycle:
+        mistakes.append(_cycle_mistake(project, cycle))
+        gone = _reach(cycle, Graph(whole).readers)
+        whole = {name: d for name, d in whole.items() if name not in gone}
+        cycle = _cycle(whole)
+    return Graph(whole), mistakes
+
+
+def _unknown_input(project: Project, dataset: Dataset, given: DatasetName) -> Mistake:
+    line, column = _place(dataset, given)
+    known = [str(name) for name in project.datasets if name != dataset.name]
+    text = str(given) if given.schema else given.name
+    hint = suggestion(text, known)
+    if not given.schema:
+        same = [name for name in known if name.endswith(f".{given.name}")]
+        hint = f"name it with its schema: {same[0]}" if same else hint
+    return project.mistake(dataset.file, line, column, f"no dataset {text!r}", hint)
+
+
+def _place(dataset: Dataset, given: DatasetName) -> tuple[int, int]:
+    if isinstance(dataset, SqlModel):
+        for ref in dataset.query.tables:
+            if (ref.schema, ref.name) == given:
+                return ref.line, ref.column
+    if isinstance(dataset, PythonModel):
+        for parameter in dataset.parameters:
+            if parameter.dataset == given:
+                return parameter.line, parameter.column
+    return dataset.line, 1
+
+
+def _cycle(datasets: Mapping[DatasetName, Dataset]) -> list[DatasetName]:
+    try:
+        TopologicalSorter({name: d.inputs for name, d in datasets.items()}).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1][:-1]))
+    return []
+
+
+def _cycle_mistake(project: Project, cycle: list[DatasetName]) -> Mistake:
+    start = cycle.index(min(cycle))
+    cycle = cycle[start:] + cycle[:start]
+    first = project.datasets[cycle[0]]
+    reads = next(name for name in first.inputs if name in cycle)
+    line, column = _place(first, reads)
+    loop = " -> ".join(str(name) for name in [*cycle, cycle[0]])
+    hint = "a model cannot be computed from itself"
+    return project.mistake(first.file, line, column, f"a cycle: {loop}", hint)
+
+
+def select(graph: Graph, selectors: Iterable[str]) -> frozenset[DatasetName]:
+    """The datasets that any of `selectors` names; all of them for no selector.
+
+    `name` or `schema.name`, `+name` with all upstream, `name+` with all downstream, `tag:x`,
+    `source:x`; `schema.*` for a schema. Commas separate too. Raises UnknownSelection.
+    """
+    words = [word for text in selectors for word in text.split(",") if word]
+    if not words:
+        return frozenset(graph.datasets)
+    return frozenset().union(*(_select_one(graph, word.strip()) for word in words))
+
+
+def _select_one(graph: Graph, word: str) -> frozenset[DatasetName]:
+    up, down = word.startswith("+"), word.endswith("+")
+    core = word.removeprefix("+").removesuffix("+")
+    found = frozenset(name for name, d in graph.datasets.items() if _matches(name, d, core))
+    if not found:
+        known = [str(name) for name in graph.datasets]
+        raise UnknownSelection(
+            f"--select {word}: nothing is named so",
+            hint=suggestion(core, known) or "the project has no datasets yet",
+        )
+    if up:
+        found |= graph.upstream(found)
+    if down:
+        found |= graph.downstream(found)
+    return found
+
+
+def _matches(name: DatasetName, dataset: Dataset, word: str) -> bool:
+    kind, _, value = word.partition(":")
+    if kind == "tag" and value:
+        return value in dataset.tags
+    if kind == "source" and value:
+        return isinstance(dataset, SourceDataset) and dataset.source == value
+    if word.endswith(".*"):
+        return name.schema == word[:-2]
+    return word in (str(name), name.name)

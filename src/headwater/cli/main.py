@@ -1,0 +1,224 @@
+"""The command `headwater`, short `hw`.
+
+Here are only names, options and help; each command is loaded when it is called, so that
+`--help` costs nothing. Exit codes: 0 done, 1 something failed or was held back, 2 wrong use or
+a project with mistakes, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from headwater.errors import HeadwaterError, NotAProject, ProjectMistakes, UnknownSelection
+
+app = typer.Typer(
+    name="headwater",
+    help="From raw files to released, trustworthy tables: one folder, one command.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Project = Annotated[
+    str, typer.Option("--project", "-C", metavar="DIR", help="The project's folder, or one in it.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        "-s",
+        metavar="WHAT",
+        help="name, +name (and upstream), name+ (and downstream), tag:x, source:x; repeatable.",
+    ),
+]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many rows at the most.")]
+
+
+def _call(module: str, json: bool, **arguments: Any) -> None:
+    """Load a command's module, call its function, turn errors into exit codes."""
+    from headwater.cli.output import Output  # late: `--help` needs no rich
+
+    show_traceback = bool(arguments.pop("show_traceback", False))
+    out = Output(is_json=json, show_traceback=show_traceback)
+    command = import_module(f"headwater.cli.{module}")
+    try:
+        code = command.command(out, **arguments)
+    except (ProjectMistakes, NotAProject, UnknownSelection) as error:
+        out.error(error)
+        code = 2
+    except HeadwaterError as error:
+        out.error(error)
+        code = 1
+    except KeyboardInterrupt:
+        out.note("interrupted: what was committed stays, nothing half-done does; run again", "red")
+        code = 130
+    raise typer.Exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"headwater {version_of('headwater')}")
+        raise typer.Exit(0)
+
+
+@app.command(epilog="Example:  headwater init shop")
+def init(
+    folder: Annotated[str, typer.Argument(help="The folder to make; it may exist if empty.")],
+    json: Json = False,
+) -> None:
+    """Make a small working project."""
+    _call("init", json, folder=folder)
+
+
+@app.command(epilog="Example:  headwater check")
+def check(project: Project = ".", json: Json = False) -> None:
+    """Find every mistake in the project's files; touches no data."""
+    _call("check", json, project=project)
+
+
+@app.command(epilog="Example:  headwater run --select +marts.daily_revenue")
+def run(
+    project: Project = ".",
+    select: Select = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build the selected models though up to date.")
+    ] = False,
+    atomic: Annotated[
+        bool, typer.Option("--atomic", help="Release nothing if anything fails.")
+    ] = False,
+    show_traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the causes of errors; may print values.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Land new files, build what changed, check it, and release it."""
+    _call(
+        "run",
+        json,
+        project=project,
+        select=select or [],
+        rebuild=rebuild,
+        atomic=atomic,
+        show_traceback=show_traceback,
+    )
+
+
+@app.command(
+    epilog="Example:  headwater query 'SELECT * FROM marts.daily_revenue' --format csv -o out.csv"
+)
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
+    project: Project = ".",
+    format: Annotated[
+        str, typer.Option("--format", "-f", help="table, csv, json or parquet.")
+    ] = "table",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")
+    ] = "",
+    allow_files: Annotated[
+        bool, typer.Option("--allow-files", help="Let the query read files and the network.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Ask the current release a question in SQL."""
+    _call(
+        "query",
+        json,
+        sql=sql,
+        project=project,
+        format_=format,
+        output=output,
+        allow_files=allow_files,
+    )
+
+
+@app.command(epilog="Example:  headwater show marts.daily_revenue")
+def show(
+    dataset: Annotated[str, typer.Argument(help="A dataset, as schema.name.")],
+    project: Project = ".",
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Rows that broke a check in the last build.")
+    ] = False,
+    limit: Limit = 10,
+    json: Json = False,
+) -> None:
+    """Show a dataset: its columns, contract, size and a few rows."""
+    _call("show", json, dataset=dataset, project=project, failed=failed, limit=limit)
+
+
+@app.command(epilog="Example:  headwater status")
+def status(project: Project = ".", json: Json = False) -> None:
+    """Show each dataset: what is released, what is built, what waits."""
+    _call("status", json, project=project)
+
+
+@app.command(epilog="Example:  headwater ledger tlc.trips")
+def ledger(
+    dataset: Annotated[str, typer.Argument(help="Only this dataset.")] = "",
+    project: Project = ".",
+    run_id: Annotated[str, typer.Option("--run", help="Only this run; `last` for the last.")] = "",
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """Show what became of every row, step by step."""
+    _call("ledger", json, dataset=dataset, project=project, run_id=run_id, limit=limit)
+
+
+quarantine_app = typer.Typer(
+    rich_markup_mode=None,
+    help="Look at the rows that broke a rule.",
+    no_args_is_help=True,
+)
+app.add_typer(quarantine_app, name="quarantine")
+
+
+@quarantine_app.command("list", epilog="Example:  headwater quarantine list tlc.trips")
+def quarantine_list(
+    dataset: Annotated[str, typer.Argument(help="Only this dataset.")] = "",
+    project: Project = ".",
+    reason: Annotated[str, typer.Option("--reason", help="Only this reason.")] = "",
+    file: Annotated[str, typer.Option("--file", help="Only this file.")] = "",
+    limit: Limit = 20,
+    json: Json = False,
+) -> None:
+    """Count the quarantined rows by reason, and list some."""
+    _call(
+        "quarantine", json, dataset=dataset, project=project, reason=reason, file=file, limit=limit
+    )
+
+
+@quarantine_app.command("show", epilog="Example:  headwater quarantine show tlc.trips/1/417")
+def quarantine_show(
+    row: Annotated[str, typer.Argument(help="The id of a row, as `quarantine list` gives it.")],
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Show one quarantined row: reasons, original content, origin."""
+    _call("quarantine_row", json, row=row, project=project)
+
+
+@app.command(epilog="Example:  headwater releases")
+def releases(project: Project = ".", limit: Limit = 20, json: Json = False) -> None:
+    """List the releases, newest first."""
+    _call("releases", json, project=project, limit=limit)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None

@@ -1,0 +1,24 @@
+"""`headwater releases`."""
+
+from __future__ import annotations
+
+from headwater.cli.output import Output
+from headwater.cli.records import fetch
+
+
+def command(out: Output, project: str, limit: int) -> int:
+    rows = fetch(
+        project,
+        "SELECT release_id, released_at, user_name, moved, held_back, description, run_id "
+        f"FROM lake.headwater.releases ORDER BY release_id DESC LIMIT {int(limit)}",
+    )
+    if out.is_json:
+        out.json(rows)
+    elif not rows:
+        out.line("nothing is released yet: `headwater run`", "yellow")
+    else:
+        out.table(
+            ["release", "at (UTC)", "by", "moved", "held back", "datasets", "run"],
+            [[str(row["release_id"]), *list(row.values())[1:]] for row in rows],
+        )
+    return 0

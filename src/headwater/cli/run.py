@@ -1,0 +1,111 @@
+"""`headwater run`: progress while it goes on, then what it did."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from headwater.api import open_project
+from headwater.cli.output import Output
+from headwater.names import DatasetName
+from headwater.run.report import Report, StepReport
+
+_MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", "yellow")}
+
+
+def command(out: Output, project: str, select: list[str], rebuild: bool, atomic: bool) -> int:
+    opened = open_project(project)
+    progress: Any = nullcontext()
+    if out.is_terminal:
+        progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
+            console=out.err, transient=True,
+        )
+    with progress:
+        observer = _Shower(out, progress if out.is_terminal else None)
+        report = opened.run(select=select, rebuild=rebuild, atomic=atomic, observer=observer)
+    if out.is_json:
+        out.json(report.as_dict())
+    else:
+        _summary(out, report)
+    if out.show_traceback:
+        for step in report.failed:
+            if step.error:
+                out.error(step.error)
+    return report.exit_code
+
+
+class _Shower:
+    """Shows steps as they end; on a terminal also what is going on."""
+
+    def __init__(self, out: Output, progress: Progress | None) -> None:
+        self.out, self.progress = out, progress
+        self.task = progress.add_task("starting", total=None) if progress else None
+
+    def started(self, dataset: DatasetName, action: str, detail: str) -> None:
+        if self.progress and self.task is not None:
+            self.progress.update(self.task, description=f"{action} {dataset}  {detail}")
+
+    def done(self, step: StepReport) -> None:
+        if self.out.is_json or (step.status == "nothing" and not step.refused and not step.notes):
+            return
+        mark, style = _MARKS.get(step.status, ("·", "dim"))
+        self.out.err.print(
+            Text.assemble(
+                (f"{mark} ", style), f"{step.action:5} {step.dataset}  ", (_words(step), "dim")
+            )
+        )
+        if step.broken and step.action == "land":
+            reasons = ", ".join(f"{code} {count:,}" for code, count in list(step.broken.items())[:6])
+            self.out.note(f"        {reasons}")
+        for note in step.notes[:5]:
+            self.out.note(f"        {note}")
+        if len(step.notes) > 5:
+            self.out.note(f"        and {len(step.notes) - 5} more notes")
+        for path, why in step.refused.items():
+            self.out.note(f"        refused {path}: {why}", "red")
+        if step.error:
+            self.out.note(f"        {step.error}", "red")
+            if step.error.hint:
+                self.out.note(f"        hint: {step.error.hint}", "cyan")
+
+
+def _words(step: StepReport) -> str:
+    parts = [step.reason]
+    if step.ledger:
+        line = step.ledger
+        rows = f"{line.landed:,} rows"
+        if step.action == "land":
+            rows = f"{line.received:,} received, {line.landed:,} landed"
+        parts.append(rows)
+        for count, word in (
+            (line.quarantined, "quarantined"),
+            (line.deduplicated, "deduplicated"),
+            (line.dropped, "dropped"),
+            (line.nulled, "cells nulled"),
+            (line.defaulted, "cells defaulted"),
+            (line.clipped, "cells clipped"),
+        ):
+            if count:
+                parts.append(f"{count:,} {word}")
+    if step.status == "done":
+        parts.append(f"{step.seconds:.2f} s")
+    return ", ".join(part for part in parts if part)
+
+
+def _summary(out: Output, report: Report) -> None:
+    for name, why in report.held.items():
+        out.line(f"held back  {name}: {why}", "yellow")
+    for name in report.removed:
+        out.line(f"removed    {name}: the project no longer makes it", "yellow")
+    if report.release is not None:
+        moved = len(report.moves) + len(report.removed)
+        what = f"{moved} dataset{'s' if moved != 1 else ''}"
+        out.line(f"release {report.release}: {what}, {report.seconds:.1f} s", "green bold")
+    elif report.failed or report.held:
+        out.line(f"no release: what is released stays as it was, {report.seconds:.1f} s", "yellow bold")
+    else:
+        out.line(f"nothing to do: no new files, all models up to date, {report.seconds:.1f} s", "green")

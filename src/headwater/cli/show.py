@@ -1,0 +1,167 @@
+"""`headwater show`: a dataset's columns, contract, size and a few rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headwater.api import OpenProject, open_project
+from headwater.cli.output import Output
+from headwater.contract.compile import compile_contract
+from headwater.contract.contract import Contract, Remedy
+from headwater.contract.types import VARCHAR
+from headwater.errors import UnknownDataset, suggestion
+from headwater.lake.lake import Lake
+from headwater.lake.query import describe_schema, sample
+from headwater.names import DatasetName
+from headwater.project.definitions import Dataset, SourceDataset
+
+
+def command(out: Output, dataset: str, project: str, failed: bool, limit: int) -> int:
+    opened = open_project(project)
+    name = find(opened, dataset)
+    with opened.read_lake() as lake, lake.reading():
+        if failed:
+            return _show_failed(out, lake, name, limit)
+        facts = _facts(opened, lake, name, limit)
+    if out.is_json:
+        out.json(facts)
+    else:
+        _show(out, facts)
+    return 0
+
+
+def find(opened: OpenProject, text: str) -> DatasetName:
+    """The dataset that a word on the command line means. Raises UnknownDataset."""
+    names = [name for name in opened.project.datasets if text in (str(name), name.name)]
+    if len(names) == 1:
+        return names[0]
+    known = [str(name) for name in opened.project.datasets]
+    if names:
+        raise UnknownDataset(
+            f"{text!r} could be {' or '.join(str(name) for name in names)}",
+            hint="name it with its schema",
+        )
+    raise UnknownDataset(f"no dataset {text!r}", hint=suggestion(text, known))
+
+
+def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> dict[str, Any]:
+    definition = opened.project.datasets[name]
+    state = lake.state_within()
+    position = state.released.get(name)
+    facts: dict[str, Any] = {
+        "dataset": str(name),
+        "defined_in": f"{definition.file}:{definition.line}",
+        "description": definition.contract.description,
+        "owner": definition.contract.owner,
+        "tags": list(definition.tags),
+        "key": list(definition.contract.key),
+        "reads": [str(given) for given in opened.graph.inputs[name]],
+        "read_by": [str(reader) for reader in opened.graph.readers[name]],
+        "released": bool(position),
+    }
+    rules = _rules(definition)
+    if position is None:
+        columns = opened.bound.schemas.get(name, {})
+        facts["columns"] = [_column(n, t.sql, definition.contract, rules) for n, t in columns.items()]
+        return facts
+    build = state.builds.get((name, position.table))
+    row = lake.con.execute(
+        f"SELECT count(*) FROM lake.built.{position.table} AT (VERSION => {position.snapshot_id})"
+    ).fetchone()
+    facts |= {
+        "rows": int(row[0]) if row else 0,
+        "built_table": position.table,
+        "snapshot_id": position.snapshot_id,
+        "built_at": build.built_at if build else None,
+        "columns": [
+            _column(n, kind, definition.contract, rules)
+            for n, kind in describe_schema(lake, position)
+        ],
+        "sample": sample(lake, position, limit).to_pylist(),
+    }
+    return facts
+
+
+def _rules(definition: Dataset) -> dict[str, list[str]]:
+    """Column (or "rule") -> its rules in words, with their remedies."""
+    contract = definition.contract
+    is_source = isinstance(definition, SourceDataset)
+    fields = {column.from_ or n: VARCHAR for n, column in contract.columns.items()}
+    otherwise = Remedy.QUARANTINE if is_source else Remedy.FAIL
+    compiled = compile_contract(contract, fields, otherwise=otherwise)
+    found: dict[str, list[str]] = {}
+    for check in compiled.checks:
+        column, _, kind = check.code.partition(".")
+        if kind != "type":
+            words = check.meaning.removeprefix(f"{column}: ")
+            found.setdefault(column, []).append(f"{words}, otherwise {check.remedy.value}")
+    for n, column in contract.columns.items():
+        if column.otherwise in (Remedy.NULL, Remedy.DEFAULT, Remedy.CLIP):
+            bounds = [f"{word} {value}" for word, value in (("min", column.min), ("max", column.max)) if value is not None]
+            found.setdefault(n, []).append(f"{' '.join(bounds) or 'not valid'}: {column.otherwise.value}")
+    return found
+
+
+def _column(
+    name: str, kind: str, contract: Contract, rules: dict[str, list[str]]
+) -> dict[str, Any]:
+    declared = contract.columns.get(name)
+    return {
+        "name": name,
+        "type": kind,
+        "description": declared.description if declared else "",
+        "rules": rules.get(name, []),
+    }
+
+
+def _show(out: Output, facts: dict[str, Any]) -> None:
+    out.line(facts["dataset"], "bold")
+    if facts["description"]:
+        out.line(facts["description"])
+    for word in ("defined_in", "owner", "tags", "key", "reads", "read_by"):
+        value = facts[word]
+        if value:
+            text = ", ".join(value) if isinstance(value, list) else value
+            out.line(f"  {word.replace('_', ' '):12}{text}")
+    if facts["released"]:
+        out.line(f"  {'rows':12}{facts['rows']:,}")
+        out.line(f"  {'built':12}{facts['built_at']} UTC, {facts['built_table']}")
+    else:
+        out.line("  not released yet: `headwater run` builds it", "yellow")
+    out.line()
+    out.table(
+        ["column", "type", "rules", "description"],
+        [[c["name"], c["type"], "; ".join(c["rules"]), c["description"]] for c in facts["columns"]],
+    )
+    if facts.get("sample"):
+        rows = facts["sample"]
+        out.line()
+        out.table(list(rows[0]), [list(row.values()) for row in rows], title="some rows")
+
+
+def _show_failed(out: Output, lake: Lake, name: DatasetName, limit: int) -> int:
+    rows = lake.con.execute(
+        "SELECT run_id, check_name, remedy, failed_rows, sample, checked_at "
+        "FROM lake.headwater.checks WHERE dataset = ? AND status = 'broken' "
+        "AND run_id = (SELECT max(run_id) FROM lake.headwater.checks WHERE dataset = ?) "
+        "ORDER BY failed_rows DESC",
+        [str(name), str(name)],
+    ).fetchall()
+    found = [
+        dict(zip(("run_id", "check", "remedy", "rows", "sample", "at"), row, strict=True))
+        for row in rows
+    ]
+    for check in found:
+        check["sample"] = (check["sample"] or [])[:limit]
+    if out.is_json:
+        out.json(found)
+        return 0
+    if not found:
+        out.line(f"{name}: no check was broken in its last step", "green")
+    for check in found:
+        out.line(f"{check['check']}: {check['rows']:,} rows, otherwise {check['remedy']}", "bold")
+        for text in check["sample"]:
+            out.line(f"  {text}")
+        if not check["sample"]:
+            out.line("  the rows are in quarantine: headwater quarantine list", "dim")
+    return 0

@@ -1,0 +1,83 @@
+"""`headwater status`: each dataset, what is released of it and what waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headwater.api import OpenProject, open_project
+from headwater.cli.output import Output
+from headwater.errors import NoLake
+from headwater.lake.lake import Lake
+from headwater.lake.state import State
+
+
+def command(out: Output, project: str) -> int:
+    opened = open_project(project)
+    try:
+        with opened.read_lake() as lake:
+            state = lake.state()
+            failures = _failures(lake)
+            unfinished = _unfinished(lake)
+    except NoLake:
+        state, failures, unfinished = State(snapshot_id=0), {}, []
+    rows = _rows(opened, state, failures)
+    if out.is_json:
+        out.json({"release": state.release_id or None, "datasets": rows, "unfinished": unfinished})
+        return 0
+    release = f"release {state.release_id}" if state.release_id else "nothing released yet"
+    out.line(f"{opened.project.settings.name}: {release}", "bold")
+    out.table(
+        ["dataset", "state", "rows", "built (UTC)", "note"],
+        [[row[key] for key in ("dataset", "state", "rows", "built_at", "note")] for row in rows],
+    )
+    for run_id in unfinished:
+        out.note(f"run {run_id} did not finish; the next run goes on from what it committed")
+    return 0
+
+
+def _rows(opened: OpenProject, state: State, failures: dict[str, str]) -> list[dict[str, Any]]:
+    rows = []
+    for name in opened.graph.order:
+        released = state.released.get(name)
+        builds = [build for (n, _), build in state.builds.items() if n == name]
+        newest = max(builds, key=lambda build: build.position.snapshot_id, default=None)
+        if newest is None:
+            word = "not built"
+        elif released is None:
+            word = "built, not released"
+        elif newest.position != released:
+            word = "newer than released"
+        else:
+            word = "released"
+        refused = [f for f in state.files.values() if f.dataset == name and f.status == "refused"]
+        note = failures.get(str(name), "")
+        if refused:
+            note = f"{len(refused)} files refused, first {refused[0].path}"
+        rows.append(
+            {
+                "dataset": str(name),
+                "state": word,
+                "rows": newest.row_count if newest else None,
+                "built_at": newest.built_at if newest else None,
+                "note": note,
+            }
+        )
+    return rows
+
+
+def _failures(lake: Lake) -> dict[str, str]:
+    """Datasets whose newest step failed -> the error."""
+    rows = lake.con.execute(
+        "SELECT dataset, error FROM lake.headwater.steps QUALIFY row_number() OVER "
+        "(PARTITION BY dataset ORDER BY started_at DESC) = 1 AND status = 'failed'"
+    ).fetchall()
+    return dict(rows)
+
+
+def _unfinished(lake: Lake) -> list[str]:
+    rows = lake.con.execute(
+        "SELECT DISTINCT run_id FROM lake.headwater.steps WHERE run_id NOT IN "
+        "(SELECT run_id FROM lake.headwater.runs) AND run_id > "
+        "coalesce((SELECT max(run_id) FROM lake.headwater.runs), '') ORDER BY run_id"
+    ).fetchall()
+    return [row[0] for row in rows]

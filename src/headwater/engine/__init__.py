@@ -1,0 +1,1 @@
+"""Evaluating a query or a function, in DuckDB."""

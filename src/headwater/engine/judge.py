@@ -1,0 +1,104 @@
+"""Carrying out a compiled contract: one pass into a temp table, then reasons for the few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from headwater.contract.compile import Compiled, Fate
+from headwater.sql.quote import columns, ident, literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a relation's rows. The temp table `table` holds them all, in order.
+
+    Repairs are counted in cells, over the rows that land.
+    """
+
+    table: str
+    fates: Mapping[Fate, int]
+    nulled: int = 0
+    defaulted: int = 0
+    clipped: int = 0
+    warned: int = 0
+
+    @property
+    def received(self) -> int:
+        return sum(self.fates.values())
+
+    def count(self, fate: Fate) -> int:
+        return self.fates.get(fate, 0)
+
+
+def judge(
+    con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, table: str
+) -> Verdict:
+    """Judge every row of `relation` into the temp table `table`. One pass."""
+    con.execute(
+        f"CREATE TEMP TABLE {ident(table)} AS {compiled.judge.replace('{input}', relation)}"
+    )
+    rows = con.execute(
+        "SELECT _fate, count(*), sum(_nulled), sum(_defaulted), sum(_clipped), "
+        f"count_if(_warned) FROM {ident(table)} GROUP BY _fate"
+    ).fetchall()
+    landed = next((row for row in rows if row[0] == Fate.LANDED), (0, 0, 0, 0, 0, 0))
+    return Verdict(
+        table=table,
+        fates={Fate(row[0]): row[1] for row in rows},
+        nulled=int(landed[2]),
+        defaulted=int(landed[3]),
+        clipped=int(landed[4]),
+        warned=sum(row[5] for row in rows),
+    )
+
+
+def explain(con: duckdb.DuckDBPyConnection, compiled: Compiled, table: str, into: str) -> None:
+    """Name the reasons of all rows of a judged table that carry their input: the temp table
+    `into` gets `_id` (their rowid), `_fate`, `reasons`."""
+    rejected = f"(SELECT rowid AS _id, _fate, unnest(_raw) FROM {ident(table)} WHERE _raw IS NOT NULL)"
+    con.execute(
+        f"CREATE TEMP TABLE {ident(into)} AS {compiled.reasons.replace('{input}', rejected)}"
+    )
+
+
+def count_reasons(con: duckdb.DuckDBPyConnection, explained: str) -> dict[str, int]:
+    """Reason -> how many rows, most first."""
+    rows = con.execute(
+        f"SELECT reason, count(*) FROM (SELECT unnest(reasons) AS reason FROM {ident(explained)}) "
+        "GROUP BY reason ORDER BY count(*) DESC, reason"
+    ).fetchall()
+    return dict(rows)
+
+
+def sample_rows(
+    con: duckdb.DuckDBPyConnection, table: str, explained: str, reason: str, limit: int = 20
+) -> list[str]:
+    """The input of some rows that broke `reason`, as JSON texts."""
+    rows = con.execute(
+        f"SELECT CAST(to_json(t._raw) AS VARCHAR) FROM {ident(table)} t "
+        f"JOIN {ident(explained)} e ON t.rowid = e._id "
+        f"WHERE list_contains(e.reasons, {literal(reason)}) ORDER BY e._id LIMIT {int(limit)}"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def repeated_keys(rows: str, key: Sequence[str], existing: str | None) -> str:
+    """SQL for those of `rows` (with `_id`, in order) whose key came before: in `rows` itself
+    or in `existing`. A key with a NULL in it repeats nothing."""
+    names = columns(key)
+    there = " AND ".join(f"r.{ident(name)} IS NOT NULL" for name in key)
+    known = "FALSE"
+    join = ""
+    if existing:
+        same = " AND ".join(f"r.{ident(name)} = k.{ident(name)}" for name in key)
+        join = f" LEFT JOIN (SELECT DISTINCT {names}, TRUE AS _known FROM {existing}) k ON {same}"
+        known = "coalesce(k._known, FALSE)"
+    partition = ", ".join(f"r.{ident(name)}" for name in key)
+    return (
+        f"SELECT _id FROM (SELECT r._id, {known} AS _known, row_number() OVER "
+        f"(PARTITION BY {partition} ORDER BY r._id) AS _nth FROM ({rows}) r{join} WHERE {there}) "
+        "WHERE _known OR _nth > 1"
+    )

@@ -1,0 +1,1 @@
+"""Landing: batch -> contract -> landed rows, quarantine and ledger."""

@@ -1,0 +1,631 @@
+"""Landing files: each is read once under its contract, and every record is accounted for.
+
+Compute: each file becomes a judged temp table; the rows that land, the records that do not and
+their original text are worked out. Apply: all of it is written in one commit, with the file
+list and the ledger. A file that cannot be read is refused by name and stops no other.
+
+Memory: DuckDB's memory limit, and what does not fit goes to disk; in Python, one block of a
+file and 20,000 quarantined records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from headwater.contract.compile import Check, Compiled, Fate, compile_contract
+from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
+from headwater.contract.types import Type, parse_type
+from headwater.engine.bind import ORIGIN_COLUMNS
+from headwater.engine.judge import (
+    Verdict,
+    count_reasons,
+    explain,
+    judge,
+    repeated_keys,
+    sample_rows,
+)
+from headwater.errors import ContractBroken, FileRefused, HeadwaterError
+from headwater.lake.lake import Lake, at, now
+from headwater.lake.ledger import Ledger
+from headwater.lake.state import LandedFile
+from headwater.lake.step import (
+    PREWRITTEN_ROWS,
+    StepIdentity,
+    give_way_if_moved,
+    record,
+    write_ahead,
+)
+from headwater.names import DatasetName
+from headwater.project.definitions import Origin, SourceDataset
+from headwater.sources.batch import Batch, Fragment, Item, OpenItem
+from headwater.sources.files.connector import open_file
+from headwater.sql.quote import ident, literal
+
+DISK_WORDS = ("no space left", "disk is full", "file too large", "out of disk", "out of memory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadFile:
+    """One file, judged. `rejects` is its temp table of quarantined records (or None).
+
+    record_sql   SQL for a row's number in the file, over the judged table's `_row` and `_shift`.
+    """
+
+    item: Item
+    file_id: int
+    content_hash: str
+    compiled: Compiled
+    verdict: Verdict
+    fragments: int
+    shifted: str
+    notes: tuple[str, ...]
+    broken: dict[str, int]
+    repeats: int = 0
+
+
+@dataclass
+class Landing:
+    """A landing step between its phases. See `ComputedStep`."""
+
+    identity: StepIdentity
+    dataset: SourceDataset
+    awaiting: tuple[DatasetName, ...] = ()
+    files: list[ReadFile] = field(default_factory=list)
+    refused: list[tuple[Item, FileRefused]] = field(default_factory=list)
+    columns: dict[str, Type] = field(default_factory=dict)
+    quarantine_table: str = ""
+    repeats_table: str = ""
+    deduplicated: int = 0
+    prewritten: Path | None = None
+    row_count: int = 0
+    notes: list[str] = field(default_factory=list)
+    samples: dict[str, list[str]] = field(default_factory=dict)
+    temp_tables: list[str] = field(default_factory=list)
+
+    # ---- what it says
+
+    @property
+    def broken(self) -> dict[str, int]:
+        """Reason -> rows, over all files."""
+        found: dict[str, int] = {}
+        for file in self.files:
+            for reason, count in file.broken.items():
+                found[reason] = found.get(reason, 0) + count
+        return found
+
+    def sum(self, fate: Fate) -> int:
+        return sum(file.verdict.count(fate) for file in self.files)
+
+    # ---- apply
+
+    def apply(self, lake: Lake, snapshot_id: int) -> Ledger:
+        """See `ComputedStep`."""
+        give_way_if_moved(lake, self.identity)
+        table = self.identity.table
+        types = {name: kind.sql for name, kind in self.columns.items()}
+        before = lake.count(table) if lake.columns_of(table) else 0
+        lake.ensure_table(table, types)
+        if self.prewritten:
+            lake.register_file(table, self.prewritten)
+            landed = self.row_count
+        else:
+            landed = lake.append(table, self.rows_sql(), list(self.columns)) if self.files else 0
+        quarantined = self._write_quarantine(lake)
+        ledger = Ledger(
+            dataset=self.identity.dataset,
+            received=sum(file.verdict.received + file.fragments for file in self.files),
+            landed=landed,
+            deduplicated=self.deduplicated,
+            dropped=self.sum(Fate.DROPPED),
+            quarantined=quarantined,
+            rows_before=before,
+            rows_after=lake.count(table),
+            nulled=sum(file.verdict.nulled for file in self.files),
+            defaulted=sum(file.verdict.defaulted for file in self.files),
+            clipped=sum(file.verdict.clipped for file in self.files),
+        )
+        self._write_files(lake)
+        self._write_checks(lake)
+        if self.files:
+            record(
+                lake,
+                self.identity,
+                snapshot_id,
+                ledger,
+                columns=types,
+                inputs={},
+                definition=json.dumps(self.dataset.definition.model_dump(mode="json"), default=str),
+            )
+        return ledger
+
+    def rows_sql(self) -> str:
+        """The rows that land, of all files."""
+        return " UNION ALL BY NAME ".join(self._file_rows(file) for file in self.files)
+
+    def _file_rows(self, file: ReadFile) -> str:
+        names = [ident(name) for name, _ in file.compiled.columns]
+        picked = [*names, f"CAST({file.file_id} AS BIGINT) AS _file_id"]
+        if self.dataset.definition.origin is Origin.RECORD:
+            picked.append(f"{_record(file)} AS _record")
+        source = _numbered(file)
+        wanted = f"_fate = {Fate.LANDED.value}"
+        if self.repeats_table and file.repeats:
+            gone = f"SELECT _row FROM {ident(self.repeats_table)} WHERE file_id = {file.file_id}"
+            wanted += f" AND _row NOT IN ({gone})"
+        return f"SELECT {', '.join(picked)} FROM {source} WHERE {wanted}"
+
+    def _write_quarantine(self, lake: Lake) -> int:
+        if not self.quarantine_table:
+            return 0
+        sql = (
+            "INSERT INTO lake.headwater.quarantine SELECT "
+            f"{literal(str(self.identity.dataset))} || '/' || file_id || '/' || record, "
+            f"{literal(str(self.identity.dataset))}, {literal(self.identity.table)}, reasons, path, "
+            "line, file_id, record, content, ?, ?, ? "
+            f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record"
+        )
+        row = lake.con.execute(sql, [self.identity.run_id, self.identity.step, now()]).fetchone()
+        return int(row[0]) if row else 0
+
+    def _write_files(self, lake: Lake) -> None:
+        moment = now()
+        common = {
+            "dataset": str(self.identity.dataset),
+            "built_table": self.identity.table,
+            "run_id": self.identity.run_id,
+            "step": self.identity.step,
+            "seen_at": moment,
+        }
+        rows = [
+            {
+                **common,
+                "file_id": file.file_id,
+                "path": file.item.path,
+                "status": "landed",
+                "reason": "; ".join(file.notes) or None,
+                "size_bytes": file.item.size_bytes,
+                "modified_at": file.item.modified_at,
+                "content_hash": file.content_hash,
+                "records": file.verdict.received + file.fragments,
+                "landed": file.verdict.count(Fate.LANDED) - file.repeats,
+                "quarantined": file.verdict.count(Fate.QUARANTINED)
+                + file.fragments
+                + (0 if self.deduplicated else file.repeats),
+            }
+            for file in self.files
+        ]
+        rows += [
+            {
+                **common,
+                "path": item.path,
+                "status": "refused",
+                "reason": error.message,
+                "size_bytes": item.size_bytes,
+                "modified_at": item.modified_at,
+            }
+            for item, error in self.refused
+        ]
+        lake.insert("files", rows)
+
+    def _write_checks(self, lake: Lake) -> None:
+        remedies = {
+            check.code: check.remedy.value
+            for file in self.files
+            for check in file.compiled.checks
+        }
+        moment = now()
+        lake.insert(
+            "checks",
+            [
+                {
+                    "run_id": self.identity.run_id,
+                    "step": self.identity.step,
+                    "dataset": str(self.identity.dataset),
+                    "check_name": code,
+                    "remedy": remedies.get(code, Remedy.QUARANTINE.value),
+                    "status": "broken",
+                    "failed_rows": count,
+                    "checked_at": moment,
+                }
+                for code, count in self.broken.items()
+            ],
+        )
+
+    def discard(self, lake: Lake) -> None:
+        """See `ComputedStep`."""
+        for table in self.temp_tables:
+            lake.con.execute(f"DROP TABLE IF EXISTS {ident(table)}")
+        self.temp_tables.clear()
+
+
+def _numbered(file: ReadFile) -> str:
+    """The judged table with each row's place (`_row`, from 0) and how many fragments stand
+    before it (`_shift`)."""
+    rows = f"(SELECT *, rowid AS _row FROM {ident(file.verdict.table)})"
+    if not file.shifted:
+        return f"(SELECT *, 0 AS _shift FROM {rows})"
+    return (
+        f"(SELECT r.*, coalesce(s.shift, 0) AS _shift FROM {rows} r "
+        f"ASOF LEFT JOIN {ident(file.shifted)} s ON r._row >= s.from_row)"
+    )
+
+
+def _record(file: ReadFile) -> str:
+    return "CAST(_row + 1 + _shift AS BIGINT)"
+
+
+# ---- compute -------------------------------------------------------------------------------
+
+
+def land(
+    lake: Lake,
+    identity: StepIdentity,
+    dataset: SourceDataset,
+    items: Sequence[Item],
+    landed: Iterable[LandedFile],
+    progress: Callable[[str], None] = lambda _: None,
+) -> Landing:
+    """Read `items` under the dataset's contract: the compute phase of a landing step.
+
+    landed   the files that this built table holds already.
+
+    Raises ContractBroken where rows break a rule whose remedy is `fail`; a file that cannot be
+    read is in the landing's `refused`.
+    """
+    landing = Landing(identity, dataset)
+    known = {file.content_hash: file.path for file in landed if file.status == "landed"}
+    next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
+    scratch = lake.folder / "tmp" / identity.run_id
+    try:
+        for item in items:
+            progress(item.path)
+            try:
+                file = _read_file(lake.con, landing, item, next_id, scratch)
+            except FileRefused as refused:
+                landing.refused.append((item, refused))
+                continue
+            if other := known.get(file.content_hash):
+                landing.notes.append(f"{item.path} has the same content as {other}")
+            known[file.content_hash] = item.path
+            landing.files.append(file)
+            next_id += 1
+        _refuse_failed_rows(lake.con, landing)
+        _set_columns(lake, landing)
+        if dataset.contract.key and landing.files:
+            _find_repeats(lake, landing)
+        landing.row_count = landing.sum(Fate.LANDED) - sum(f.repeats for f in landing.files)
+        if landing.row_count > PREWRITTEN_ROWS:
+            landing.prewritten = write_ahead(lake, identity, _ordered(landing))
+            _drop_judged(lake, landing)
+    except BaseException:
+        landing.discard(lake)
+        raise
+    return landing
+
+
+def _ordered(landing: Landing) -> str:
+    names = ", ".join(ident(name) for name in landing.columns)
+    return f"SELECT {names} FROM ({landing.rows_sql()})"
+
+
+def _drop_judged(lake: Lake, landing: Landing) -> None:
+    for file in landing.files:
+        lake.con.execute(f"DROP TABLE IF EXISTS {ident(file.verdict.table)}")
+
+
+def _read_file(
+    con: duckdb.DuckDBPyConnection, landing: Landing, item: Item, file_id: int, scratch: Path
+) -> ReadFile:
+    table = f"batch_{landing.identity.step}_{file_id}"
+    opened = open_file(con, item, landing.dataset.definition, scratch)
+    try:
+        compiled = _compile(landing.dataset, opened.batch)
+        landing.temp_tables.append(table)
+        try:
+            verdict = judge(con, compiled, opened.batch.relation, table)
+            fragments = opened.fragments()
+        except duckdb.Error as error:
+            raise _unreadable(item, error) from error
+        if not opened.still_the_same():
+            raise FileRefused(
+                "the file changed while it was read",
+                where=item.path,
+                hint="it is tried again by the next run; write it elsewhere and move it in",
+            )
+        notes = list(opened.batch.notes)
+        if not verdict.received and not fragments:
+            notes.append("it has a header and no records")
+        if landing.dataset.contract.unexpected_columns is UnexpectedColumns.IGNORE:
+            if compiled.unexpected:
+                notes.append(f"left out the columns {', '.join(compiled.unexpected)}")
+        shifted = _shifts(con, landing, table, fragments)
+        file = ReadFile(
+            item=item,
+            file_id=file_id,
+            content_hash=opened.batch.content_hash,
+            compiled=compiled,
+            verdict=verdict,
+            fragments=len(fragments),
+            shifted=shifted,
+            notes=tuple(notes),
+            broken={},
+        )
+        _quarantine(con, landing, file, opened, fragments)
+        return file
+    except BaseException:
+        con.execute(f"DROP TABLE IF EXISTS {ident(table)}")
+        raise
+    finally:
+        opened.close()
+        for path in scratch.glob("*"):
+            path.unlink(missing_ok=True)
+
+
+def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
+    contract = dataset.contract
+    malformed = [
+        Check(kind.code, f"coalesce({kind.broken}, FALSE)", Remedy.QUARANTINE, kind.meaning)
+        for kind in batch.malformed
+    ]
+    compiled = compile_contract(
+        contract,
+        batch.fields,
+        otherwise=Remedy.QUARANTINE,
+        hidden=batch.hidden,
+        malformed=malformed,
+    )
+    needed = [
+        name
+        for name in compiled.missing
+        if contract.columns[name].default is None
+        and (contract.columns[name].required or name in contract.key)
+    ]
+    if needed and batch.fields:
+        wanted = [contract.columns[name].from_ or name for name in needed]
+        raise FileRefused(
+            f"the file has no column {', '.join(repr(name) for name in wanted)}, "
+            f"which the contract of {dataset.name} requires",
+            where=batch.item.path,
+            hint=f"its columns: {', '.join(list(batch.fields)[:20])}",
+        )
+    if compiled.unexpected and contract.unexpected_columns is UnexpectedColumns.FAIL:
+        raise FileRefused(
+            f"the file has columns that the contract of {dataset.name} does not name: "
+            f"{', '.join(compiled.unexpected[:20])}",
+            where=batch.item.path,
+            hint="add them to the contract, or set `unexpected_columns: keep`",
+        )
+    reserved = [n for n, _ in compiled.columns if n.lower() in ORIGIN_COLUMNS or n in _INTERNAL]
+    if reserved:
+        raise FileRefused(
+            f"the file has a column {reserved[0]!r}, a name that Headwater uses itself",
+            where=batch.item.path,
+            hint="give it another name with `from:`, or set `unexpected_columns: ignore`",
+        )
+    return compiled
+
+
+_INTERNAL = {"_fate", "_warned", "_nulled", "_defaulted", "_clipped", "_raw", "_row", "_shift"}
+
+
+def _unreadable(item: Item, error: duckdb.Error) -> HeadwaterError:
+    folded = str(error).lower()
+    if any(word in folded for word in DISK_WORDS):
+        return HeadwaterError(
+            "there is not enough disk or memory to read the file",
+            where=item.path,
+            hint="free some space, or raise memory_limit in headwater.yaml; nothing was committed",
+        )
+    # DuckDB's message may quote the row, so it stays in the cause.
+    return FileRefused(
+        "the file cannot be parsed",
+        where=item.path,
+        hint="state how it is written: `format:` and `dialect: {delimiter, quote, escape}`",
+    )
+
+
+def _shifts(
+    con: duckdb.DuckDBPyConnection, landing: Landing, table: str, fragments: Sequence[Fragment]
+) -> str:
+    """A temp table that says from which row on how many fragments stand before it."""
+    if not fragments:
+        return ""
+    shifts: dict[int, int] = {}
+    for nth, fragment in enumerate(fragments, start=1):
+        shifts[fragment.record - nth] = nth
+    name = f"{table}_shifts"
+    landing.temp_tables.append(name)
+    con.execute(f"CREATE TEMP TABLE {ident(name)} (from_row BIGINT, shift BIGINT)")
+    con.execute(
+        f"INSERT INTO {ident(name)} SELECT unnest(?), unnest(?)",
+        [list(shifts), list(shifts.values())],
+    )
+    return name
+
+
+def _quarantine(
+    con: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    file: ReadFile,
+    opened: OpenItem,
+    fragments: Sequence[Fragment],
+) -> None:
+    """Add the file's quarantined records to the step's quarantine, with their original text."""
+    if len(fragments) + file.verdict.received == file.verdict.count(Fate.LANDED) and not (
+        file.verdict.warned
+    ):
+        return
+    explained = f"{file.verdict.table}_explained"
+    rejected = f"{file.verdict.table}_rejected"
+    texts = f"{file.verdict.table}_texts"
+    landing.temp_tables += [explained, rejected, texts]
+    explain(con, file.compiled, file.verdict.table, explained)
+    file.broken.update(count_reasons(con, explained))
+    for fragment in fragments:
+        file.broken[fragment.code] = file.broken.get(fragment.code, 0) + 1
+    for check in file.compiled.checks:
+        if check.remedy is Remedy.FAIL and check.code in file.broken:
+            landing.samples[check.code] = sample_rows(
+                con, file.verdict.table, explained, check.code
+            )
+    con.execute(
+        f"CREATE TEMP TABLE {ident(rejected)} AS "
+        f"SELECT {_record(file)} AS record, e.reasons, CAST(to_json(b._raw) AS VARCHAR) AS content "
+        f"FROM {_numbered(file)} b JOIN {ident(explained)} e ON b._row = e._id "
+        f"WHERE e._fate = {Fate.QUARANTINED.value}"
+    )
+    if fragments:
+        con.execute(
+            f"INSERT INTO {ident(rejected)} SELECT unnest(?), [unnest(?)], unnest(?)",
+            [
+                [fragment.record for fragment in fragments],
+                [fragment.code for fragment in fragments],
+                [fragment.content for fragment in fragments],
+            ],
+        )
+    con.execute(
+        f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)"
+    )
+    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchnumpy()
+    opened.originals(records["record"].tolist(), texts)
+    _make_quarantine(con, landing)
+    con.execute(
+        f"INSERT INTO {ident(landing.quarantine_table)} "
+        f"SELECT {file.file_id}, r.record, t.line, {literal(file.item.path)}, r.reasons, "
+        f"coalesce(t.content, r.content) FROM {ident(rejected)} r "
+        f"LEFT JOIN {ident(texts)} t ON r.record = t.record"
+    )
+
+
+def _make_quarantine(con: duckdb.DuckDBPyConnection, landing: Landing) -> None:
+    if landing.quarantine_table:
+        return
+    landing.quarantine_table = f"quarantine_{landing.identity.step}"
+    landing.temp_tables.append(landing.quarantine_table)
+    con.execute(
+        f"CREATE TEMP TABLE {ident(landing.quarantine_table)} (file_id BIGINT, record BIGINT, "
+        "line BIGINT, path VARCHAR, reasons VARCHAR[], content VARCHAR)"
+    )
+
+
+def _refuse_failed_rows(con: duckdb.DuckDBPyConnection, landing: Landing) -> None:
+    failed = landing.sum(Fate.FAILED)
+    if not failed:
+        return
+    meanings = {c.code: c for file in landing.files for c in file.compiled.checks}
+    codes = [
+        f"{code} ({count} rows)"
+        for code, count in landing.broken.items()
+        if code in meanings and meanings[code].remedy is Remedy.FAIL
+    ]
+    raise ContractBroken(
+        f"{failed} rows break {', '.join(codes)}",
+        where=str(landing.identity.dataset),
+        hint="mend the input, or choose another remedy: otherwise: quarantine",
+    )
+
+
+def _set_columns(lake: Lake, landing: Landing) -> None:
+    """The table's columns: the contract's, those kept from any file so far, the origin."""
+    columns: dict[str, Type] = {
+        name: column.type for name, column in landing.dataset.contract.columns.items()
+    }
+    for name, kind in lake.columns_of(landing.identity.table).items():
+        if name not in ORIGIN_COLUMNS:
+            columns.setdefault(name, parse_type(kind))
+    folded = {name.lower(): name for name in columns}
+    for file in landing.files:
+        for name, kind in file.compiled.columns:
+            there = folded.setdefault(name.lower(), name)
+            if columns.setdefault(there, kind) != kind:
+                raise ContractBroken(
+                    f"the column {name!r} is {kind.sql} here and {columns[there].sql} in the "
+                    "files before",
+                    where=file.item.path,
+                    hint=f"give it a type in the contract: {name}: {{type: …}}",
+                )
+    columns["_file_id"] = ORIGIN_COLUMNS["_file_id"]
+    if landing.dataset.definition.origin is Origin.RECORD:
+        columns["_record"] = ORIGIN_COLUMNS["_record"]
+    landing.columns = columns
+
+
+def _find_repeats(lake: Lake, landing: Landing) -> None:
+    """Find the rows whose key came before, and do with them what `on_duplicate` says."""
+    contract, con = landing.dataset.contract, lake.con
+    key = contract.key
+    rows = " UNION ALL ".join(
+        f"SELECT {', '.join(ident(name) for name in key)}, "
+        f"{file.file_id} * 1000000000000 + rowid AS _id "
+        f"FROM {ident(file.verdict.table)} WHERE _fate = {Fate.LANDED.value}"
+        for file in landing.files
+    )
+    existing = at(landing.identity.expected) if landing.identity.expected else None
+    table = f"repeats_{landing.identity.step}"
+    landing.temp_tables.append(table)
+    con.execute(
+        f"CREATE TEMP TABLE {ident(table)} AS SELECT _id // 1000000000000 AS file_id, "
+        f"_id % 1000000000000 AS _row FROM ({repeated_keys(rows, key, existing)})"
+    )
+    counts = dict(
+        con.execute(f"SELECT file_id, count(*) FROM {ident(table)} GROUP BY file_id").fetchall()
+    )
+    if not counts:
+        return
+    total = sum(counts.values())
+    landing.repeats_table = table
+    action = contract.on_duplicate or OnDuplicate.QUARANTINE
+    if action is OnDuplicate.FAIL:
+        raise ContractBroken(
+            f"{total} rows repeat the key ({', '.join(key)})",
+            where=str(landing.identity.dataset),
+            hint="choose what to do with them: on_duplicate: keep first, or quarantine",
+        )
+    for number, file in enumerate(landing.files):
+        if repeats := counts.get(file.file_id, 0):
+            broken = dict(file.broken)
+            if action is OnDuplicate.QUARANTINE:
+                broken["key.duplicate"] = repeats
+                _quarantine_repeats(con, landing, file, table)
+            landing.files[number] = _with_repeats(file, repeats, broken)
+    if action is OnDuplicate.KEEP_FIRST:
+        landing.deduplicated = total
+
+
+def _with_repeats(file: ReadFile, repeats: int, broken: dict[str, int]) -> ReadFile:
+    return ReadFile(**{**file.__dict__, "repeats": repeats, "broken": broken})
+
+
+def _quarantine_repeats(
+    con: duckdb.DuckDBPyConnection, landing: Landing, file: ReadFile, repeats: str
+) -> None:
+    _make_quarantine(con, landing)
+    rejected, texts = f"{file.verdict.table}_repeats", f"{file.verdict.table}_repeat_texts"
+    landing.temp_tables += [rejected, texts]
+    names = ", ".join(f"{ident(n)} := b.{ident(n)}" for n, _ in file.compiled.columns)
+    con.execute(
+        f"CREATE TEMP TABLE {ident(rejected)} AS SELECT {_record(file)} AS record, "
+        f"CAST(to_json(struct_pack({names})) AS VARCHAR) AS content FROM {_numbered(file)} b "
+        f"WHERE _row IN (SELECT _row FROM {ident(repeats)} WHERE file_id = {file.file_id})"
+    )
+    con.execute(
+        f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)"
+    )
+    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchnumpy()
+    scratch = Path(str(con.execute("SELECT current_setting('temp_directory')").fetchone()[0]))  # type: ignore[index]
+    opened = open_file(con, file.item, landing.dataset.definition, scratch / "repeats")
+    try:
+        opened.originals(records["record"].tolist(), texts)
+    finally:
+        opened.close()
+    con.execute(
+        f"INSERT INTO {ident(landing.quarantine_table)} "
+        f"SELECT {file.file_id}, r.record, t.line, {literal(file.item.path)}, ['key.duplicate'], "
+        f"coalesce(t.content, r.content) FROM {ident(rejected)} r "
+        f"LEFT JOIN {ident(texts)} t ON r.record = t.record"
+    )

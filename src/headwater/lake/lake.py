@@ -1,0 +1,490 @@
+"""A DuckLake: opened, read at snapshots, written in short commits under a lock.
+
+Only this room opens transactions on the lake. A commit takes the lake's lock first and begins
+afterwards, because a transaction that was begun before somebody else's commit cannot commit.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from headwater.engine import extensions
+from headwater.engine.session import Limits, connect, quote_path
+from headwater.errors import HeadwaterError, LakeError, LakeTooNew, NoLake
+from headwater.lake.locks import Locks, unwritable
+from headwater.lake.state import (
+    FORMAT_VERSION,
+    STATE_TABLES,
+    Build,
+    LandedFile,
+    Position,
+    State,
+)
+from headwater.names import DatasetName
+from headwater.sql.quote import dotted, ident, literal
+
+INLINE_ROWS = 500
+"""Up to so many rows of one small write are kept in the catalog, not in a file of their own."""
+
+
+def now() -> datetime:
+    """The moment, UTC, without a zone, as the state tables keep it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitNote:
+    """Who commits what: kept with the snapshot."""
+
+    message: str
+    run_id: str = ""
+    author: str = ""
+
+
+class Lake:
+    """One lake, attached to one DuckDB session.
+
+    A reader opens it read-only and never waits for a lock. Use as a context manager.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, folder: Path, locks: Locks) -> None:
+        self.con = con
+        self.folder = folder
+        self.locks = locks
+
+    # ---- opening
+
+    @classmethod
+    def open(
+        cls, folder: Path, *, limits: Limits | None = None, lock_timeout_s: float = 600.0
+    ) -> Lake:
+        """Open for writing; made where it is missing."""
+        locks = Locks(folder / "locks", lock_timeout_s)
+        spill = folder / "tmp"
+        limits = limits or Limits()
+        limits = Limits(
+            memory_limit=limits.memory_limit, threads=limits.threads, spill_folder=spill
+        )
+        catalog = folder / "catalog.sqlite"
+        # Attaching a catalog that is not there makes it, so nobody else may attach meanwhile.
+        with locks.commit():
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "data").mkdir(exist_ok=True)
+                (folder / ".gitignore").write_text("*\n")
+            except OSError as error:
+                raise unwritable(folder, error) from error
+            con = connect(limits)
+            extensions.load(con, *extensions.LAKE)
+            lake = cls(con, folder, locks)
+            lake._attach(catalog, read_only=False)
+            try:
+                lake._prepare()
+            except BaseException:
+                con.close()
+                raise
+        return lake
+
+    @classmethod
+    def open_read_only(cls, folder: Path, *, limits: Limits | None = None) -> Lake:
+        """Open for reading. Raises NoLake where nothing has been landed yet."""
+        catalog = folder / "catalog.sqlite"
+        if not catalog.is_file():
+            raise NoLake(
+                "there is no lake yet", where=str(folder), hint="`headwater run` makes it"
+            )
+        con = connect(limits)
+        extensions.load(con, *extensions.LAKE)
+        lake = cls(con, folder, Locks(folder / "locks", 0))
+        lake._attach(catalog, read_only=True)
+        lake._check_format()
+        return lake
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.con.close()
+
+    def _attach(self, catalog: Path, *, read_only: bool) -> None:
+        options = [
+            f"DATA_PATH {quote_path(self.folder / 'data')}",
+            "OVERRIDE_DATA_PATH true",  # the folder may have been moved
+            "META_JOURNAL_MODE 'WAL'",
+            "META_BUSY_TIMEOUT 60000",
+            f"DATA_INLINING_ROW_LIMIT {INLINE_ROWS}",
+        ]
+        if read_only:
+            options.append("READ_ONLY")
+        target = literal(f"ducklake:sqlite:{catalog}")
+        try:
+            self.con.execute(f"ATTACH {target} AS lake ({', '.join(options)})")
+        except duckdb.Error as error:
+            self.con.close()
+            raise _explain(error, self.folder) from error
+
+    def _prepare(self) -> None:
+        known = self._state_tables()
+        if "lake_format" in known:
+            self._check_format()
+            return
+        with self._transaction(CommitNote(message="make the lake")):
+            self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.headwater")
+            self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.built")
+            for table, columns in STATE_TABLES.items():
+                body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
+                self.con.execute(f"CREATE TABLE {dotted('lake', 'headwater', table)} ({body})")
+            self.insert(
+                "lake_format",
+                [
+                    {
+                        "version": FORMAT_VERSION,
+                        "headwater_version": version("headwater"),
+                        "created_at": now(),
+                    }
+                ],
+            )
+
+    def _check_format(self) -> None:
+        if "lake_format" not in self._state_tables():
+            raise LakeError(
+                "this DuckLake was not made by Headwater",
+                where=str(self.folder),
+                hint="set another `lake:` folder in headwater.yaml",
+            )
+        found = self._rows("SELECT version, headwater_version FROM lake.headwater.lake_format")
+        newest = max(found)
+        if newest[0] > FORMAT_VERSION:
+            raise LakeTooNew(
+                f"the lake has format {newest[0]}, made by Headwater {newest[1]}; "
+                f"this is Headwater {version('headwater')}, which knows format {FORMAT_VERSION}",
+                where=str(self.folder),
+                hint="upgrade: pip install --upgrade headwater",
+            )
+
+    def _state_tables(self) -> set[str]:
+        rows = self._rows(
+            "SELECT table_name FROM duckdb_tables() "
+            "WHERE database_name = 'lake' AND schema_name = 'headwater'"
+        )
+        return {row[0] for row in rows}
+
+    # ---- reading
+
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self.con.execute(sql, parameters).fetchall()
+        except duckdb.Error as error:
+            raise _explain(error, self.folder) from error
+
+    def snapshot_id(self) -> int:
+        """The newest snapshot; inside a reading, the one that it is pinned to."""
+        return int(self._rows("SELECT id FROM lake.current_snapshot()")[0][0])
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Everything that is read inside is of one snapshot."""
+        self.con.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.con.execute("ROLLBACK")
+
+    def state(self) -> State:
+        """What the state tables say, all at one snapshot. Costs about 50 ms, and grows with
+        the number of files, builds and names ever recorded."""
+        with self.reading():
+            return self.state_within()
+
+    def state_within(self) -> State:
+        """The same inside a transaction or reading that is already open."""
+        released = {}
+        release_id = 0
+        for number, dataset, table, snapshot in self._newest(
+            "release_names", "dataset", "release_id", where="environment = 'prod'"
+        ):
+            release_id = max(release_id, number)
+            if table is not None:
+                released[DatasetName.parse(dataset)] = Position(table, snapshot)
+        builds = self._newest_builds()
+        return State(
+            snapshot_id=self.snapshot_id(),
+            builds=builds,
+            files=self._newest_files(),
+            released=released,
+            release_id=release_id,
+        )
+
+    def _newest(self, table: str, key: str, order: str, where: str) -> list[tuple[Any, ...]]:
+        return self._rows(
+            f"SELECT release_id, dataset, built_table, snapshot_id "
+            f"FROM {dotted('lake', 'headwater', table)} WHERE {where} "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order} DESC) = 1"
+        )
+
+    def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
+        rows = self._rows(
+            "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
+            "run_id, built_at FROM lake.headwater.builds QUALIFY row_number() OVER "
+            "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC) = 1"
+        )
+        found = {}
+        for dataset, table, fingerprint, snapshot, rows_, columns, inputs, run_id, built_at in rows:
+            name = DatasetName.parse(dataset)
+            read = {
+                DatasetName.parse(given): Position(*position)
+                for given, position in json.loads(inputs).items()
+            }
+            found[name, table] = Build(
+                dataset=name,
+                position=Position(table, snapshot),
+                fingerprint=fingerprint,
+                row_count=rows_,
+                columns=json.loads(columns),
+                inputs=read,
+                run_id=run_id,
+                built_at=built_at,
+            )
+        return found
+
+    def _newest_files(self) -> dict[tuple[str, str], LandedFile]:
+        rows = self._rows(
+            "SELECT dataset, built_table, file_id, path, status, reason, size_bytes, modified_at, "
+            "content_hash, records FROM lake.headwater.files QUALIFY row_number() OVER "
+            "(PARTITION BY built_table, path ORDER BY status = 'landed' DESC, seen_at DESC) = 1"
+        )
+        return {
+            (row[1], row[3]): LandedFile(
+                dataset=DatasetName.parse(row[0]),
+                table=row[1],
+                file_id=row[2],
+                path=row[3],
+                status=row[4],
+                reason=row[5],
+                size_bytes=row[6],
+                modified_at=row[7],
+                content_hash=row[8],
+                records=row[9],
+            )
+            for row in rows
+        }
+
+    def released(self) -> dict[DatasetName, Position]:
+        """The names of prod, within an open reading."""
+        return {
+            DatasetName.parse(row[1]): Position(row[2], row[3])
+            for row in self._newest(
+                "release_names", "dataset", "release_id", where="environment = 'prod'"
+            )
+            if row[2] is not None
+        }
+
+    def columns_of(self, table: str) -> dict[str, str]:
+        """The columns of a built table now, name -> type; {} where there is none."""
+        rows = self._rows(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' "
+            "AND schema_name = 'built' AND table_name = ? ORDER BY column_index",
+            [table],
+        )
+        return dict(rows)
+
+    def count(self, table: str) -> int:
+        """The rows of a built table. Answered from metadata."""
+        return int(self._rows(f"SELECT count(*) FROM {built(table)}")[0][0])
+
+    # ---- writing
+
+    @contextmanager
+    def commit(self, note: CommitNote) -> Iterator[int]:
+        """One commit, under the lake's lock. Yields the snapshot that it will be.
+
+        Whatever is raised inside rolls everything back.
+        """
+        with self.locks.commit(), self._transaction(note) as snapshot:
+            yield snapshot
+
+    @contextmanager
+    def _transaction(self, note: CommitNote) -> Iterator[int]:
+        try:
+            self.con.execute("BEGIN")
+            promised = self.snapshot_id() + 1
+            yield promised
+            extra = json.dumps({"run_id": note.run_id})
+            self.con.execute(
+                "CALL lake.set_commit_message(?, ?, extra_info => ?)",
+                [note.author or user_name(), note.message, extra],
+            )
+            self.con.execute("COMMIT")
+        except BaseException as error:
+            self._rollback()
+            if isinstance(error, duckdb.Error):
+                raise _explain(error, self.folder) from error
+            raise
+        made = self.snapshot_id()
+        if made != promised:
+            # Only a writer that does not take our lock can get between.
+            raise LakeError(
+                f"snapshot {made} was made where {promised} was expected: another program "
+                "writes to this lake without Headwater's lock",
+                where=str(self.folder),
+                hint="let only Headwater write to the lake, then run again with --rebuild",
+            )
+
+    def _rollback(self) -> None:
+        try:
+            self.con.execute("ROLLBACK")
+        except duckdb.Error as error:
+            if "no transaction is active" not in str(error):
+                raise
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to a state table, within a commit."""
+        if not rows:
+            return
+        names = list(STATE_TABLES[table])
+        schema = pa.schema([(name, _ARROW[STATE_TABLES[table][name]]) for name in names])
+        batch = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+        self.con.register("state_rows", batch)
+        try:
+            self.con.execute(
+                f"INSERT INTO {dotted('lake', 'headwater', table)} SELECT * FROM state_rows"
+            )
+        finally:
+            self.con.unregister("state_rows")
+
+    def ensure_table(self, table: str, columns: Mapping[str, str]) -> None:
+        """Make a built table, or add to it the columns that it lacks; within a commit."""
+        there = self.columns_of(table)
+        if not there:
+            body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
+            self.con.execute(f"CREATE TABLE {built(table)} ({body})")
+            return
+        folded = {name.lower() for name in there}
+        for name, kind in columns.items():
+            if name.lower() not in folded:
+                self.con.execute(f"ALTER TABLE {built(table)} ADD COLUMN {ident(name)} {kind}")
+
+    def append(self, table: str, query: str, columns: Sequence[str]) -> int:
+        """Insert a query's rows into a built table, by name, within a commit. Returns how many."""
+        names = ", ".join(ident(name) for name in columns)
+        sql = f"INSERT INTO {built(table)} ({names}) SELECT {names} FROM ({query})"
+        return int(self.con.execute(sql).fetchone()[0])  # type: ignore[index]
+
+    def register_file(self, table: str, path: Path) -> None:
+        """Make a Parquet file in the table's folder part of it, within a commit."""
+        self.con.execute(
+            "CALL ducklake_add_data_files('lake', ?, ?, schema => 'built', allow_missing => true)",
+            [table, str(path)],
+        )
+
+    def empty(self, table: str) -> int:
+        """Remove a built table's rows, within a commit; earlier snapshots keep theirs."""
+        return int(self.con.execute(f"DELETE FROM {built(table)}").fetchone()[0])  # type: ignore[index]
+
+    def replace_view(self, name: DatasetName, position: Position) -> None:
+        """Point prod's view of a dataset at a position, within a commit. Its schema must be
+        there. The view names no catalog, so any DuckLake client can read it."""
+        self.con.execute("USE lake")
+        try:
+            self.con.execute(
+                f"CREATE OR REPLACE VIEW {dotted(*name)} AS SELECT * FROM "
+                f"{dotted('built', position.table)} AT (VERSION => {position.snapshot_id})"
+            )
+        finally:
+            self.con.execute("USE memory")
+
+    def data_folder(self, table: str) -> Path:
+        """Where the files of a built table stand."""
+        folder = self.folder / "data" / "built" / table
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def clear_away(self, run_id: str) -> None:
+        """Remove what a run that died had written but not committed: its files in the data
+        folders that no snapshot knows, and its scratch folder."""
+        files = list((self.folder / "data" / "built").glob(f"*/hw-{run_id}-*.parquet"))
+        if files:
+            known = {
+                Path(row[0]).name
+                for row in self._rows(
+                    "SELECT path FROM __ducklake_metadata_lake.ducklake_data_file"
+                )
+            }
+            for file in files:
+                if file.name not in known:
+                    file.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tmp" / run_id, ignore_errors=True)
+        self.locks.forget_run(run_id)
+
+
+def built(table: str) -> str:
+    """A built table, as SQL."""
+    return dotted("lake", "built", table)
+
+
+def at(position: Position) -> str:
+    """A built table at its snapshot, as a SQL subquery."""
+    return f"(SELECT * FROM {built(position.table)} AT (VERSION => {position.snapshot_id}))"
+
+
+def user_name() -> str:
+    """Who is running this."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _explain(error: duckdb.Error, folder: Path) -> HeadwaterError:
+    """DuckDB's error about the lake, as what to do about it."""
+    text = str(error)
+    folded = text.lower()
+    hint = ""
+    message = text.split("\n")[0]
+    if "database is locked" in folded:
+        message = "another program holds the lake's catalog"
+        hint = "close the program that has catalog.sqlite open, and run again"
+    elif "readonly database" in folded or "read-only" in folded or "permission denied" in folded:
+        message = "the lake cannot be written: it is read-only"
+        hint = "check the permissions of the folder and of catalog.sqlite"
+    elif (
+        "no space left" in folded
+        or "disk is full" in folded
+        or "disk i/o" in folded
+        or "file too large" in folded
+        or "out of disk" in folded
+    ):
+        message = "the disk is full; nothing of this step was committed"
+        hint = "free some space and run again: what was committed stays"
+    elif "not a database" in folded or "malformed" in folded:
+        message = "catalog.sqlite is damaged or is no catalog"
+        hint = "restore it from a copy, or remove the lake's folder to land everything again"
+    elif "unable to open database" in folded:
+        message = "the lake's catalog cannot be opened"
+        hint = "check that the folder exists and may be written"
+    return LakeError(message, where=str(folder), hint=hint)
+
+
+_ARROW: dict[str, pa.DataType] = {
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "TIMESTAMP": pa.timestamp("us"),
+}

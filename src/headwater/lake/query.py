@@ -1,0 +1,191 @@
+"""The reading door: a query over the current release, and over nothing else.
+
+Names mean what the release says they mean, all at one snapshot. The session may not write,
+load, attach, or reach files and network, unless `allow_files` says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from headwater.engine.session import Limits
+from headwater.errors import QueryRefused, UnknownDataset, suggestion
+from headwater.lake.lake import Lake, at
+from headwater.lake.state import STATE_TABLES, Position
+from headwater.names import DatasetName
+from headwater.sql.query import table_parts
+from headwater.sql.quote import dotted
+
+TABLE_FUNCTIONS = frozenset(
+    ["range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"]
+)
+"""The table functions that a query may call without `allow_files`."""
+
+_READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+class QueryResult:
+    """The rows of a query; each of its methods may be called once, as rows are streamed."""
+
+    def __init__(self, lake: Lake, relation: Any) -> None:
+        self._lake = lake
+        self._result = relation
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The rows as a stream of Arrow batches; memory: a batch of 100,000 rows."""
+        return self._result.to_arrow_reader(100_000)
+
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return self.reader().read_all()
+
+    def polars(self) -> Any:
+        """The rows as a Polars DataFrame; needs the extra `headwater[polars]`."""
+        import polars  # an optional, heavy package
+
+        return polars.from_arrow(self.arrow())
+
+    def pandas(self) -> Any:
+        """The rows as a pandas DataFrame; needs the extra `headwater[pandas]`."""
+        return self.arrow().to_pandas()
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The rows as Python tuples."""
+        table = self.arrow()
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return iter(self.rows())
+
+    def close(self) -> None:
+        self._lake.close()
+
+
+def query(
+    folder: Path, sql: str, *, allow_files: bool = False, limits: Limits | None = None
+) -> QueryResult:
+    """Run one SELECT over the current release of the lake in `folder`.
+
+    Raises QueryRefused for anything that is not only a reading of datasets, UnknownDataset for
+    names that are not released, and QueryRefused with DuckDB's words for SQL that fails.
+    """
+    _refuse_statements(sql)
+    lake = Lake.open_read_only(folder, limits=limits)
+    try:
+        if not allow_files:
+            _refuse_functions(lake.con, sql)
+            _confine(lake)
+        tables = _tables(lake.con, sql)
+        lake.con.execute("BEGIN")
+        _place(lake, tables)
+        return QueryResult(lake, lake.con.sql(sql))
+    except duckdb.Error as error:
+        lake.close()
+        raise _failed(error) from error
+    except BaseException:
+        lake.close()
+        raise
+
+
+def _refuse_statements(sql: str) -> None:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _failed(error) from error
+    if len(statements) != 1:
+        raise QueryRefused(f"{len(statements)} statements where one query is meant")
+    if statements[0].type not in _READING:
+        kind = str(statements[0].type).split(".")[-1].lower()
+        raise QueryRefused(
+            f"a {kind} statement: `query` only reads",
+            hint="tables are made by models; see `headwater run`",
+        )
+
+
+def _tables(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str, ...]]:
+    return sorted({table_parts(name) for name in con.get_table_names(sql, qualified=True)})
+
+
+def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    body = sql.strip()
+    while body.lower().startswith("explain"):
+        body = body[len("explain") :].strip().removeprefix("analyze").removeprefix("ANALYZE")
+    row = con.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()
+    tree = json.loads(row[0]) if row else {}
+    if tree.get("error"):
+        raise QueryRefused(
+            "this statement cannot be looked through",
+            hint="write it as a SELECT, or give --allow-files if you trust it",
+        )
+    for name in sorted(set(_functions(tree))):
+        if name not in TABLE_FUNCTIONS:
+            raise QueryRefused(
+                f"the table function {name}() may reach files or the network",
+                hint="land files through a source, or give --allow-files if you trust the query",
+            )
+
+
+def _functions(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if node.get("type") == "TABLE_FUNCTION":
+            yield str(node.get("function", {}).get("function_name", "")).lower()
+        for value in node.values():
+            yield from _functions(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _functions(value)
+
+
+def _confine(lake: Lake) -> None:
+    lake.con.execute("SET allowed_directories = [?]", [f"{lake.folder / 'data'}/"])
+    lake.con.execute("SET enable_external_access = false; SET lock_configuration = true")
+
+
+def _place(lake: Lake, tables: list[tuple[str, ...]]) -> None:
+    """Put each table that the query names into the session, at its released position."""
+    released = lake.released()
+    for parts in tables:
+        if len(parts) == 2 and parts[0] == "headwater" and parts[1] in STATE_TABLES:
+            body = f"SELECT * FROM {dotted('lake', *parts)}"
+        elif len(parts) == 2 and DatasetName(*parts) in released:
+            body = f"SELECT * FROM {at(released[DatasetName(*parts)])}"
+        elif len(parts) == 2 and parts[0] in ("information_schema", "pg_catalog"):
+            continue
+        else:
+            raise _unknown(parts, released)
+        lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', parts[0])}")
+        lake.con.execute(f"CREATE VIEW {dotted('memory', *parts)} AS {body}")
+
+
+def _unknown(parts: tuple[str, ...], released: dict[DatasetName, Position]) -> UnknownDataset:
+    name = ".".join(parts)
+    known = [str(dataset) for dataset in released] + [f"headwater.{t}" for t in STATE_TABLES]
+    same = [dataset for dataset in known if dataset.endswith(f".{name}")]
+    hint = f"name it with its schema: {same[0]}" if same else suggestion(name, known)
+    return UnknownDataset(f"no released dataset {name!r}", hint=hint)
+
+
+def _failed(error: duckdb.Error) -> QueryRefused:
+    text = str(error)
+    message, _, rest = text.partition("\n")
+    # The lines of the user's own query, with DuckDB's mark under the place.
+    shown = "\n".join(line for line in rest.split("\n") if line.strip())
+    return QueryRefused(message, hint=shown)
+
+
+def describe_schema(lake: Lake, position: Position) -> list[tuple[str, str]]:
+    """The columns of a released dataset: (name, type)."""
+    rows = lake.con.execute(f"DESCRIBE SELECT * FROM {at(position)}").fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+def sample(lake: Lake, position: Position, rows: int) -> pa.Table:
+    """A few rows of a released dataset, in no order."""
+    return lake.con.sql(f"SELECT * FROM {at(position)} LIMIT {int(rows)}").to_arrow_table()
+

@@ -1,0 +1,148 @@
+"""A computed step: what a step has worked out, ready to be committed with its records.
+
+The two phases: everything is read and checked before (compute), and `apply` only writes. It
+runs inside a commit, maybe beside other steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from headwater.errors import Superseded
+from headwater.lake.lake import Lake, built, now
+from headwater.lake.ledger import Ledger
+from headwater.lake.state import Position
+from headwater.names import DatasetName
+
+PREWRITTEN_ROWS = 250_000
+"""A result with more rows is written as Parquet while it is computed; its commit only
+registers the file, so that nobody waits behind it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepIdentity:
+    """Which step of which run this is, and what it was planned on.
+
+    table      the built table that it writes.
+    expected   that table's newest position when the step was planned; None: there was none.
+    """
+
+    run_id: str
+    step: int
+    dataset: DatasetName
+    table: str
+    fingerprint: str
+    expected: Position | None
+    action: str
+    reason: str
+    started_at: datetime = field(default_factory=now)
+
+
+class ComputedStep(Protocol):
+    """A step between its two phases."""
+
+    identity: StepIdentity
+    row_count: int
+    awaiting: tuple[DatasetName, ...]
+
+    def apply(self, lake: Lake, snapshot_id: int) -> Ledger:
+        """Write everything that the step has, inside the commit that will be `snapshot_id`."""
+        ...
+
+    def discard(self, lake: Lake) -> None:
+        """Free what the compute phase left in the session. Safe to call twice."""
+        ...
+
+
+def give_way_if_moved(lake: Lake, identity: StepIdentity) -> None:
+    """Raise Superseded if the built table was committed to since the step was planned."""
+    rows = lake._rows(
+        "SELECT max(snapshot_id) FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
+        [str(identity.dataset), identity.table],
+    )
+    newest = rows[0][0]
+    expected = identity.expected.snapshot_id if identity.expected else None
+    if newest != expected:
+        raise Superseded(
+            "another run committed this dataset meanwhile",
+            where=str(identity.dataset),
+            hint="run again: what that run did will be found",
+        )
+
+
+def record(
+    lake: Lake,
+    identity: StepIdentity,
+    snapshot_id: int,
+    ledger: Ledger,
+    *,
+    columns: Mapping[str, str],
+    inputs: Mapping[DatasetName, Position],
+    definition: str,
+) -> None:
+    """Verify the ledger and write it with the build and step records."""
+    ledger.verify()
+    moment = now()
+    lake.insert("ledger", [ledger.row(identity.run_id, identity.step, moment)])
+    lake.insert(
+        "builds",
+        [
+            {
+                "dataset": str(identity.dataset),
+                "built_table": identity.table,
+                "fingerprint": identity.fingerprint,
+                "snapshot_id": snapshot_id,
+                "row_count": ledger.rows_after,
+                "columns": json.dumps(dict(columns)),
+                "inputs": json.dumps(
+                    {str(name): [p.table, p.snapshot_id] for name, p in inputs.items()}
+                ),
+                "definition": definition,
+                "run_id": identity.run_id,
+                "step": identity.step,
+                "built_at": moment,
+            }
+        ],
+    )
+    lake.insert("steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())])
+
+
+def step_row(
+    identity: StepIdentity, status: str, seconds: float, error: str | None = None
+) -> dict[str, Any]:
+    """A row of `headwater.steps`."""
+    return {
+        "run_id": identity.run_id,
+        "step": identity.step,
+        "dataset": str(identity.dataset),
+        "action": identity.action,
+        "status": status,
+        "reason": identity.reason,
+        "started_at": identity.started_at,
+        "seconds": seconds,
+        "error": error,
+    }
+
+
+def write_ahead(lake: Lake, identity: StepIdentity, query: str) -> Path:
+    """Write a query's rows as a Parquet file in its table's folder; not yet part of it."""
+    name = f"hw-{identity.run_id}-{identity.step}.parquet"
+    path = lake.data_folder(identity.table) / name
+    target = str(path).replace("'", "''")
+    lake.con.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet)")
+    return path
+
+
+def table_name(dataset: DatasetName, fingerprint: str) -> str:
+    """The built table of a dataset at a fingerprint: both can be read from it."""
+    return f"{dataset.schema}__{dataset.name}__{fingerprint[:10]}"
+
+
+def sql_of(table: str) -> str:
+    """A built table as SQL, its newest content."""
+    return f"(SELECT * FROM {built(table)})"

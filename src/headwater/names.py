@@ -1,0 +1,54 @@
+"""Dataset names: `schema.name`, each part a plain lower-case word.
+
+The path of a file is the name of its dataset, so a name must be fit for a path, for SQL
+without quotes, and for the built table that carries it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+RESERVED_SCHEMAS = frozenset(
+    ["built", "headwater", "lake", "main", "memory", "temp", "system", "work"]
+    + ["information_schema", "pg_catalog"]
+)
+_WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+class DatasetName(NamedTuple):
+    """A dataset's name. Prints as `schema.name`.
+
+    >>> str(DatasetName("marts", "daily_revenue"))
+    'marts.daily_revenue'
+    """
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> DatasetName:
+        """`schema.name` as a name. Raises ValueError for anything else."""
+        parts = text.split(".")
+        if len(parts) != 2:
+            raise ValueError(f"a dataset is named schema.name, not {text!r}")
+        return cls(*parts)
+
+
+def fault(name: DatasetName) -> str:
+    """Why a name may not be used, or "" if it may.
+
+    >>> fault(DatasetName("built", "x"))
+    "'built' is reserved"
+    """
+    for word in name:
+        if not _WORD.match(word):
+            return f"{word!r} is no name: use lower-case letters, digits and _, a letter first"
+        if "__" in word:
+            return f"{word!r} holds '__', which is reserved"
+    if name.schema in RESERVED_SCHEMAS or name.schema.startswith("pg_"):
+        return f"{name.schema!r} is reserved"
+    return ""

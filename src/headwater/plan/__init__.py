@@ -1,0 +1,1 @@
+"""Wanted against built: what is to be done, and why. Pure."""

@@ -1,0 +1,128 @@
+"""Deciding: what a dataset needs, what a release moves and what it holds back.
+
+Pure functions from what the project wants and the lake has to decisions with their reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from headwater.analysis.graph import Graph
+from headwater.lake.state import Build, Position
+from headwater.names import DatasetName
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    LAND = "land"
+    BUILD = "build"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with one dataset, and the reason in one line."""
+
+    action: Action
+    reason: str
+
+
+def decide_model(
+    name: DatasetName,
+    inputs: Mapping[DatasetName, Position],
+    at_fingerprint: Build | None,
+    any_earlier: bool,
+    *,
+    rebuild: bool,
+) -> Decision:
+    """What a model needs, now that the positions of its `inputs` are known.
+
+    at_fingerprint   its newest build with the wanted fingerprint, if any.
+    any_earlier      whether it was ever built from another definition.
+    """
+    if rebuild:
+        return Decision(Action.BUILD, "asked for with --rebuild")
+    if at_fingerprint is None:
+        return Decision(Action.BUILD, "its definition changed" if any_earlier else "not built yet")
+    moved = sorted(
+        str(given)
+        for given, position in inputs.items()
+        if at_fingerprint.inputs.get(given) != position
+    )
+    if moved:
+        shown = ", ".join(moved[:3]) + (f" and {len(moved) - 3} more" if len(moved) > 3 else "")
+        return Decision(Action.BUILD, f"{shown} changed")
+    return Decision(Action.NOTHING, "up to date")
+
+
+@dataclass(frozen=True)
+class ReleaseDecision:
+    """What a release does.
+
+    moves     name -> the position that it will have.
+    held      name -> why it stays where it is, for names that would have moved.
+    removed   names that nothing in the project makes any more.
+    """
+
+    moves: Mapping[DatasetName, Position]
+    held: Mapping[DatasetName, str]
+    removed: tuple[DatasetName, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.moves and not self.removed
+
+
+def decide_release(
+    graph: Graph,
+    ready: Mapping[DatasetName, Position],
+    failed: Mapping[DatasetName, str],
+    released: Mapping[DatasetName, Position],
+    gone: tuple[DatasetName, ...],
+    *,
+    atomic: bool,
+) -> ReleaseDecision:
+    """Which names move.
+
+    ready    the positions that this run built, landed or found up to date.
+    failed   datasets whose step failed, and why.
+    gone     released names that the project no longer makes.
+
+    What failed, its descendants, and everything that shares a descendant with them stay where
+    they are; with `atomic` everything does. A name never moves back.
+    """
+    below = graph.downstream(failed)
+    sharing = graph.upstream(below)
+    held: dict[DatasetName, str] = {}
+    moves: dict[DatasetName, Position] = {}
+    for name in graph.order:
+        position = ready.get(name)
+        now = released.get(name)
+        moved = position is not None and position != now
+        if moved and now and position and now.table == position.table:
+            moved = position.snapshot_id > now.snapshot_id
+        if name in failed:
+            held[name] = failed[name]
+        elif name in below:
+            held[name] = f"it reads {_first(graph, name, failed)}, which failed"
+        elif not moved or position is None:
+            continue
+        elif name in sharing:
+            reader = _first_below(graph, name, failed)
+            held[name] = f"{reader} reads it and failed, so both stay as they were"
+        elif atomic and failed:
+            held[name] = f"--atomic, and {min(failed)} failed"
+        else:
+            moves[name] = position
+    return ReleaseDecision(moves, held, () if failed and atomic else gone)
+
+
+def _first(graph: Graph, name: DatasetName, failed: Mapping[DatasetName, str]) -> DatasetName:
+    return min(graph.upstream([name]) & failed.keys())
+
+
+def _first_below(graph: Graph, name: DatasetName, failed: Mapping[DatasetName, str]) -> DatasetName:
+    return min(graph.downstream([name]) & graph.downstream(failed))

@@ -1,0 +1,221 @@
+"""What a project says: its settings, sources and models, frozen and typed.
+
+Values only. How they are read from files is in `read.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from headwater.contract.contract import Contract, Definition, Words
+from headwater.errors import Mistake
+from headwater.names import DatasetName
+from headwater.sql.query import Query, digest
+
+
+class Settings(Definition):
+    """`headwater.yaml`."""
+
+    name: str = Field(min_length=1)
+    """The project's name."""
+    description: str = ""
+    lake: str = ".headwater"
+    """The folder of the lake, relative to the project's."""
+    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$")
+    """How much memory DuckDB may take, as `2GB`; what does not fit goes to disk. Default: half
+    of the machine's."""
+    threads: int | None = Field(default=None, ge=1)
+    """How many threads DuckDB may use. Default: all cores."""
+    lock_timeout_s: float = Field(default=600.0, ge=0)
+    """How long to wait for another process's commit."""
+
+
+class FileFormat(StrEnum):
+    """How a file is written; by default told from its name."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+class Origin(StrEnum):
+    """What each landed row carries of where it came from."""
+
+    RECORD = "record"
+    """`_file_id` and `_record`: the file, and the row's number in it."""
+    FILE = "file"
+    """`_file_id` alone."""
+
+
+def _one_character(value: Any) -> Any:
+    names = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+    return names.get(value, value)
+
+
+class Dialect(Definition):
+    """How a CSV file is written. What is not stated is detected."""
+
+    delimiter: Annotated[str, BeforeValidator(_one_character)] | None = Field(
+        default=None, min_length=1, max_length=4
+    )
+    quote: str | None = Field(default=None, max_length=1)
+    escape: str | None = Field(default=None, max_length=1)
+    header: bool | None = None
+
+
+class FileDataset(Contract):
+    """A dataset landed from files: a contract, and where its files are."""
+
+    path: Words
+    """A path or glob, or a list of them; relative to the project's folder."""
+    format: FileFormat | None = None
+    dialect: Dialect = Dialect()
+    origin: Origin = Origin.RECORD
+
+
+class FilesSource(Definition):
+    """`sources/NAME.yaml` with `connector: files`."""
+
+    connector: str
+    description: str = ""
+    owner: str = ""
+    tags: Words = ()
+    datasets: dict[str, FileDataset] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_connector(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("connector", "files") != "files":
+            raise PydanticCustomError(
+                "connector", "unknown connector", {"hint": "this version reads: files"}
+            )
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One dataset of a project: a source's or a model's.
+
+    file, line   where it is defined.
+    contract     its contract.
+    """
+
+    name: DatasetName
+    file: str
+    line: int
+    contract: Contract
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.contract.tags
+
+    @property
+    def inputs(self) -> tuple[DatasetName, ...]:
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceDataset(Dataset):
+    """A dataset that is landed. `definition` is its part of the source's file."""
+
+    source: str
+    definition: FileDataset
+    source_tags: tuple[str, ...] = ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return (*self.source_tags, *self.contract.tags)
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes landed rows: contract, format, dialect and origin. Not the path: files
+        that are added later belong to the same table."""
+        d = self.definition
+        return digest("files", self.contract.meaning(), repr((d.format, d.dialect, d.origin)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqlModel(Dataset):
+    """A dataset that one SELECT computes."""
+
+    query: Query
+
+    @property
+    def inputs(self) -> tuple[DatasetName, ...]:
+        return tuple(DatasetName(ref.schema, ref.name) for ref in self.query.tables)
+
+    @property
+    def definition_text(self) -> str:
+        return self.query.text
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonInput:
+    """One parameter of a Python model. `kind`: relation, arrow, polars or pandas."""
+
+    parameter: str
+    dataset: DatasetName
+    kind: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonModel(Dataset):
+    """A dataset that one Python function computes.
+
+    meaning   the module and the project's modules that it imports, normalised.
+    """
+
+    path: Path
+    function: str
+    parameters: tuple[PythonInput, ...]
+    meaning: str
+    definition_text: str
+
+    @property
+    def inputs(self) -> tuple[DatasetName, ...]:
+        return tuple(dict.fromkeys(p.dataset for p in self.parameters))
+
+
+Model = SqlModel | PythonModel
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project's folder, read. `datasets` is in the order of their files."""
+
+    folder: Path
+    settings: Settings
+    datasets: Mapping[DatasetName, Dataset]
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def lake_folder(self) -> Path:
+        return (self.folder / self.settings.lake).resolve()
+
+    def mistake(self, file: str, line: int, column: int, message: str, hint: str = "") -> Mistake:
+        """A mistake in one of the project's files, with the line it stands on."""
+        return mistake_in(self.texts.get(file, ""), file, line, column, message, hint)
+
+
+def mistake_in(
+    text: str, file: str, line: int, column: int, message: str, hint: str = ""
+) -> Mistake:
+    """A mistake in a file with this text, with the line it stands on."""
+    lines = text.splitlines()
+    return Mistake(
+        file=file,
+        line=line,
+        column=column,
+        message=message,
+        hint=hint,
+        source_line=lines[line - 1] if 0 < line <= len(lines) else "",
+    )

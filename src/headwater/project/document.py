@@ -1,0 +1,237 @@
+"""YAML with positions: a document as plain values, and where each of them stands.
+
+The values are YAML 1.2's: `no` and `on` are words, not booleans. A key that stands twice is a
+mistake. `${NAME}` and `${NAME:-default}` are taken from the environment, in values only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from headwater.errors import Mistake, suggestion
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Path_ = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """PyYAML's safe loader with YAML 1.2's idea of a boolean."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in _Base.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+@dataclass
+class Document:
+    """One YAML text, read.
+
+    value      its content as dicts, lists and scalars; {} if it holds none.
+    mistakes   what is wrong with it so far; grows as it is used.
+    """
+
+    file: str
+    text: str
+    first_line: int = 1
+    value: Any = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+    _marks: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+
+    def mistake(self, path: Path_, message: str, hint: str = "") -> None:
+        """Note a mistake at `path` (keys and indexes from the top), or at its nearest parent."""
+        while path and path not in self._marks:
+            path = path[:-1]
+        line, column = self._marks.get(path, (1, 1))
+        self.note(line, column, message, hint)
+
+    def note(self, line: int, column: int, message: str, hint: str = "") -> None:
+        """Note a mistake at a line of this text."""
+        lines = self.text.splitlines()
+        self.mistakes.append(
+            Mistake(
+                file=self.file,
+                line=self.first_line + line - 1,
+                column=column,
+                message=message,
+                hint=hint,
+                source_line=lines[line - 1] if 0 < line <= len(lines) else "",
+            )
+        )
+
+    def line_of(self, path: Path_) -> int:
+        """The line in the file on which `path` stands."""
+        while path and path not in self._marks:
+            path = path[:-1]
+        return self.first_line + self._marks.get(path, (1, 1))[0] - 1
+
+    def validate(self, model: type[M], path: Path_ = ()) -> M | None:
+        """The value at `path` as a `model`; None, with its mistakes noted, if it is none."""
+        value = self.value
+        for step in path:
+            value = value[step]
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            for problem in error.errors(include_url=False, include_input=False):
+                self._note_problem(model, path, problem)
+            return None
+
+    def _note_problem(self, model: type[BaseModel], path: Path_, problem: Any) -> None:
+        # Pydantic names union branches and validators in the path; keep what is in the text.
+        where = path
+        for step in problem["loc"]:
+            if (*where, step) in self._marks:
+                where = (*where, step)
+        context = problem.get("ctx") or {}
+        hint = str(context.get("hint", ""))
+        if problem["type"] == "extra_forbidden":
+            key = str(problem["loc"][-1])
+            self.mistake((*path, *problem["loc"]), f"unknown key {key!r}", _known_keys(model, problem["loc"]))
+        elif problem["type"] == "missing":
+            self.mistake(where, f"the key {problem['loc'][-1]!r} is missing here", hint)
+        elif problem["type"] == "enum":
+            self.mistake(where, f"must be one of: {context['expected']}", hint)
+        else:
+            message = str(problem["msg"])
+            self.mistake(where, message[:1].lower() + message[1:], hint)
+
+
+def read_document(
+    text: str, file: str, environment: Mapping[str, str], first_line: int = 1
+) -> Document:
+    """Read YAML; what is wrong with it is in the document's `mistakes`."""
+    document = Document(file, text, first_line)
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        problem = error.problem or error.context or "it cannot be read"
+        document.note(min(line, max(1, text.count("\n") + 1)), column, f"not YAML: {problem}", _yaml_hint(problem))
+        return document
+    except yaml.YAMLError as error:
+        document.note(1, 1, f"not YAML: {str(error).splitlines()[0]}")
+        return document
+    if node is not None:
+        document.value = _Builder(document, environment).build(node, ())
+    return document
+
+
+class _Builder:
+    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+        self.document = document
+        self.environment = environment
+        self.scalars = yaml.constructor.SafeConstructor()
+
+    def build(self, node: yaml.Node, path: Path_) -> Any:
+        self.document._marks.setdefault(path, _mark(node))
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, n)) for n, item in enumerate(node.value)]
+        return self.scalar(node, path)
+
+    def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+        built: dict[str, Any] = {}
+        for key_node, value_node in self.rejoined(node):
+            key = str(key_node.value)
+            here = (*path, key)
+            self.document._marks[here] = _mark(key_node)
+            if key in built:
+                self.document.mistake(here, f"the key {key!r} stands here twice", "keep one")
+            built[key] = self.build(value_node, here)
+        return built
+
+    def rejoined(self, node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+        """The pairs of a mapping. In `{type: decimal(10,2), min: 0}` YAML ends the value at the
+        comma within the parentheses and takes `2)` for a key; here it is one value again."""
+        pairs: list[tuple[yaml.Node, yaml.Node]] = []
+        for key, value in node.value:
+            last = pairs[-1][1] if pairs and node.flow_style else None
+            is_tail = isinstance(value, yaml.ScalarNode) and value.value == "" and not value.style
+            if isinstance(last, yaml.ScalarNode) and is_tail and _is_open(last):
+                start, end = last.start_mark.index, key.end_mark.index
+                text = self.document.text[start:end]
+                whole = yaml.ScalarNode(last.tag, text, last.start_mark, key.end_mark)
+                pairs[-1] = (pairs[-1][0], whole)
+            else:
+                pairs.append((key, value))
+        return pairs
+
+    def scalar(self, node: yaml.Node, path: Path_) -> Any:
+        if "${" in node.value:
+            text = _VARIABLE.sub(lambda match: self.variable(match, path), node.value)
+            tag = _Loader("").resolve(yaml.ScalarNode, text, (not node.style, False))
+            node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
+        try:
+            return self.scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            self.document.mistake(path, "this value cannot be read", "put it in quotes")
+            return None
+
+    def variable(self, match: re.Match[str], path: Path_) -> str:
+        name, default = match["name"], match["default"]
+        value = self.environment.get(name) or default
+        if value is None:
+            self.document.mistake(
+                path,
+                f"the environment variable {name} is not set",
+                f"set it, or give a default: ${{{name}:-…}}",
+            )
+            return ""
+        return value
+
+
+def _mark(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _is_open(node: yaml.ScalarNode) -> bool:
+    return not node.style and node.value.count("(") > node.value.count(")")
+
+
+def _yaml_hint(problem: str) -> str:
+    if "mapping values are not allowed" in problem:
+        return "put a text that holds ': ' in quotes"
+    if "\\t" in problem:
+        return "indent with spaces"
+    return ""
+
+
+def _known_keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
+    """A hint for an unknown key: the nearest key that the model at `loc` knows."""
+    current: Any = model
+    for step in loc[:-1]:
+        nested = _model_of(current, step)
+        current = nested or current
+    names = [info.alias or name for name, info in current.model_fields.items()]
+    return suggestion(str(loc[-1]), names)
+
+
+def _model_of(model: type[BaseModel], step: str | int) -> type[BaseModel] | None:
+    for name, info in model.model_fields.items():
+        if step in (name, info.alias):
+            return _inner_model(info.annotation)
+    return None
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        if found := _inner_model(part):
+            return found
+    return None

@@ -1,0 +1,262 @@
+"""From a folder to a `Project`: every file is read, and every mistake is noted before any is
+raised."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headwater.contract.contract import Contract
+from headwater.errors import Mistake, NotAProject, ProjectMistakes, suggestion
+from headwater.names import DatasetName, fault
+from headwater.project.definitions import (
+    Dataset,
+    FilesSource,
+    Project,
+    PythonInput,
+    PythonModel,
+    Settings,
+    SourceDataset,
+    SqlModel,
+    mistake_in,
+)
+from headwater.project.document import Document, read_document
+from headwater.project.python_models import FoundModel, find_models, normalised
+from headwater.sql.query import SqlError, expression_words, read_query, split_front
+
+SETTINGS_FILE = "headwater.yaml"
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds `headwater.yaml`."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return folder
+    raise NotAProject(
+        f"no {SETTINGS_FILE} in {start} or above",
+        hint="`headwater init` makes a new project; --project DIR names another folder",
+    )
+
+
+def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> Project:
+    """Read the project in `folder`. Raises ProjectMistakes with all of them at once.
+
+    What the files say of each other (unknown tables, cycles) is `analysis`' business.
+    """
+    project, mistakes = read_leniently(folder, environment)
+    if mistakes or project is None:
+        raise ProjectMistakes(mistakes)
+    return project
+
+
+def read_leniently(
+    folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[Project | None, list[Mistake]]:
+    """The project with those of its datasets that can be read, and all mistakes."""
+    reader = _Reader(folder.resolve(), os.environ if environment is None else environment)
+    return reader.read()
+
+
+@dataclass
+class _Reader:
+    folder: Path
+    environment: Mapping[str, str]
+    mistakes: list[Mistake] = field(default_factory=list)
+    datasets: dict[DatasetName, Dataset] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def read(self) -> tuple[Project | None, list[Mistake]]:
+        document = self.document(self.folder / SETTINGS_FILE)
+        settings = document.validate(Settings) if document and not document.mistakes else None
+        self.take(document)
+        for path in sorted((self.folder / "sources").glob("**/*.y*ml")):
+            self.source(path)
+        for path in sorted((self.folder / "models").glob("**/*")):
+            if path.suffix == ".sql":
+                self.sql_model(path)
+            elif path.suffix == ".py" and not path.name.startswith("_"):
+                self.python_models(path)
+        if settings is None:
+            return None, self.mistakes
+        return Project(self.folder, settings, self.datasets, self.texts), self.mistakes
+
+    # ---- files
+
+    def text(self, path: Path) -> str | None:
+        file = path.relative_to(self.folder).as_posix()
+        try:
+            self.texts[file] = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            self.mistakes.append(Mistake(file=file, message="the file is not UTF-8 text"))
+            return None
+        except OSError as error:
+            self.mistakes.append(
+                Mistake(file=file, message=f"the file cannot be read: {error.strerror}")
+            )
+            return None
+        return self.texts[file]
+
+    def document(self, path: Path) -> Document | None:
+        text = self.text(path)
+        if text is None:
+            return None
+        return read_document(text, path.relative_to(self.folder).as_posix(), self.environment)
+
+    def take(self, document: Document | None) -> None:
+        if document:
+            self.mistakes += document.mistakes
+
+    def add(self, dataset: Dataset, column: int = 1) -> None:
+        reason = fault(dataset.name)
+        other = self.datasets.get(dataset.name)
+        if reason:
+            self.mistake_at(dataset.file, dataset.line, column, f"{dataset.name}: {reason}")
+        elif other:
+            self.mistake_at(
+                dataset.file,
+                dataset.line,
+                column,
+                f"{dataset.name} is made twice: here and at {other.file}:{other.line}",
+                "rename or remove one of them",
+            )
+        else:
+            self.datasets[dataset.name] = dataset
+
+    def mistake_at(self, file: str, line: int, column: int, message: str, hint: str = "") -> None:
+        text = self.texts.get(file, "")
+        self.mistakes.append(mistake_in(text, file, line, column, message, hint))
+
+    # ---- sources
+
+    def source(self, path: Path) -> None:
+        document = self.document(path)
+        if document is None:
+            return
+        if not document.mistakes and not isinstance(document.value, dict):
+            document.note(1, 1, "a source is a mapping", "start with `connector: files`")
+        source = document.validate(FilesSource) if not document.mistakes else None
+        for name, definition in source.datasets.items() if source else ():
+            where = ("datasets", name)
+            self.add(
+                SourceDataset(
+                    name=DatasetName(path.stem, name),
+                    file=document.file,
+                    line=document.line_of(where),
+                    contract=definition,
+                    source=path.stem,
+                    definition=definition,
+                    source_tags=source.tags if source else (),
+                ),
+                column=3,
+            )
+            _check_names(document, definition, where)
+        self.take(document)
+
+    # ---- models
+
+    def sql_model(self, path: Path) -> None:
+        text = self.text(path)
+        if text is None:
+            return
+        file = path.relative_to(self.folder).as_posix()
+        name = self.model_name(path, file)
+        front, first_line, body = split_front(text)
+        document = read_document(front, file, self.environment, first_line)
+        if not document.mistakes and not isinstance(document.value, dict):
+            document.value = {"description": " ".join(str(document.value).split())}
+        contract = document.validate(Contract) if not document.mistakes else None
+        self.take(document)
+        try:
+            query = read_query(body)
+        except SqlError as error:
+            line = error.line or min(body.count("\n") + 1, first_line)
+            self.mistake_at(file, line, error.column or 1, error.message, error.hint)
+            return
+        if contract and name:
+            self.add(SqlModel(name=name, file=file, line=1, contract=contract, query=query))
+
+    def python_models(self, path: Path) -> None:
+        text = self.text(path)
+        if text is None:
+            return
+        file = path.relative_to(self.folder).as_posix()
+        found, faults = find_models(text)
+        for problem in faults:
+            self.mistake_at(file, problem.line, problem.column, problem.message, problem.hint)
+        name = self.model_name(path, file) if found else None
+        if len(found) > 1:
+            self.mistake_at(
+                file, found[1].line, 1, "two models in one file", "a dataset has a file of its own"
+            )
+        elif found and name and not faults:
+            self.python_model(path, file, name, found[0], text)
+
+    def python_model(
+        self, path: Path, file: str, name: DatasetName, found: FoundModel, text: str
+    ) -> None:
+        options = {"description": found.description, **found.options}
+        document = Document(file, text, value=options)
+        document._marks[()] = (found.line, 1)
+        contract = document.validate(Contract)
+        self.take(document)
+        if contract is None:
+            return
+        self.add(
+            PythonModel(
+                name=name,
+                file=file,
+                line=found.line,
+                contract=contract,
+                path=path,
+                function=found.function,
+                parameters=tuple(
+                    PythonInput(
+                        parameter=i.parameter,
+                        dataset=i.dataset,
+                        kind=i.kind,
+                        line=i.line,
+                        column=i.column,
+                    )
+                    for i in found.inputs
+                ),
+                meaning=normalised(path, self.folder),
+                definition_text=text,
+            )
+        )
+
+    def model_name(self, path: Path, file: str) -> DatasetName | None:
+        parts = path.relative_to(self.folder / "models").parts
+        if len(parts) < 2:
+            self.mistake_at(
+                file,
+                1,
+                1,
+                "a model stands in a folder, which is its schema",
+                f"move it to models/staging/{path.name} or the like",
+            )
+            return None
+        return DatasetName(parts[0], path.stem)
+
+
+def _check_names(document: Document, contract: Contract, where: tuple[str | int, ...]) -> None:
+    """A source's key and rules name columns of its contract. (A model's may name any column
+    of its result, so they are looked at when it is bound.)"""
+    known = {name.lower() for name in contract.columns}
+    if not known:
+        return
+    for key in contract.key:
+        if key.lower() not in known:
+            document.mistake(
+                (*where, "key"), f"the contract has no column {key!r}", suggestion(key, known)
+            )
+    for number, rule in enumerate(contract.rules):
+        for word in sorted(expression_words(rule.check)):
+            if word.lower() not in known:
+                document.mistake(
+                    (*where, "rules", number, "check"),
+                    f"the contract has no column {word!r}",
+                    suggestion(word, known),
+                )

@@ -1,0 +1,1 @@
+"""Strategies: how a built table catches up with its inputs."""

@@ -1,0 +1,388 @@
+"""The strategy `full`: compute the whole result and put it in place of what was there.
+
+Compute: the model's query (the user's text, as it is) runs over its inputs, pinned; the result
+is checked against the model's contract. Apply: the table's content is replaced, which keeps
+the table and its earlier snapshots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from headwater.contract.compile import Compiled, Fate, compile_contract
+from headwater.contract.contract import Contract, OnDuplicate, Remedy
+from headwater.contract.types import Type, parse_type
+from headwater.engine import python_model
+from headwater.engine.judge import (
+    Verdict,
+    count_reasons,
+    explain,
+    judge,
+    repeated_keys,
+    sample_rows,
+)
+from headwater.errors import ContractBroken, HeadwaterError, ModelFailed
+from headwater.lake.lake import Lake, now
+from headwater.lake.ledger import Ledger
+from headwater.lake.state import Position
+from headwater.lake.step import (
+    PREWRITTEN_ROWS,
+    StepIdentity,
+    give_way_if_moved,
+    record,
+    write_ahead,
+)
+from headwater.names import DatasetName
+from headwater.project.definitions import Model, PythonModel, SqlModel
+from headwater.sql.quote import columns as column_list
+from headwater.sql.quote import dotted, ident, literal
+
+Place = Callable[[tuple[tuple[str, str], ...]], str]
+
+
+@dataclass
+class FullBuild:
+    """A build between its phases. See `ComputedStep`.
+
+    awaiting   inputs of the same commit group, whose positions are known when it commits.
+
+    The result stands in the session under the dataset's own name, so that later models of the
+    same commit read it as they would read the released one.
+    """
+
+    identity: StepIdentity
+    model: Model
+    inputs: dict[DatasetName, Position]
+    awaiting: tuple[DatasetName, ...] = ()
+    columns: dict[str, Type] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    row_count: int = 0
+    deduplicated: int = 0
+    broken: dict[str, int] = field(default_factory=dict)
+    checks: list[tuple[str, Remedy]] = field(default_factory=list)
+    quarantine: str = ""
+    prewritten: Path | None = None
+    temp_tables: list[str] = field(default_factory=list)
+    samples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def result(self) -> str:
+        """The result in the session, as SQL."""
+        return dotted("memory", *self.identity.dataset)
+
+    def apply(self, lake: Lake, snapshot_id: int) -> Ledger:
+        """See `ComputedStep`."""
+        give_way_if_moved(lake, self.identity)
+        table = self.identity.table
+        types = {name: kind.sql for name, kind in self.columns.items()}
+        there = bool(lake.columns_of(table))
+        before = lake.count(table) if there else 0
+        lake.ensure_table(table, types)
+        removed = lake.empty(table) if before else 0
+        if self.prewritten:
+            lake.register_file(table, self.prewritten)
+            landed = self.row_count
+        else:
+            landed = lake.append(table, f"SELECT * FROM {self.result}", list(self.columns))
+        ledger = Ledger(
+            dataset=self.identity.dataset,
+            received=self.verdict.received if self.verdict else self.row_count,
+            landed=landed,
+            deduplicated=self.deduplicated,
+            dropped=self.verdict.count(Fate.DROPPED) if self.verdict else 0,
+            quarantined=self._write_quarantine(lake),
+            removed=removed,
+            rows_before=before,
+            rows_after=lake.count(table),
+            nulled=self.verdict.nulled if self.verdict else 0,
+            defaulted=self.verdict.defaulted if self.verdict else 0,
+            clipped=self.verdict.clipped if self.verdict else 0,
+        )
+        lake.insert("checks", check_rows(self.identity, self.checks, self.broken, self.samples))
+        record(
+            lake,
+            self.identity,
+            snapshot_id,
+            ledger,
+            columns=types,
+            inputs=self.inputs,
+            definition=self.model.definition_text,
+        )
+        return ledger
+
+    def _write_quarantine(self, lake: Lake) -> int:
+        if not self.quarantine:
+            return 0
+        name = literal(str(self.identity.dataset))
+        row = lake.con.execute(
+            f"INSERT INTO lake.headwater.quarantine SELECT {name} || '/{self.identity.run_id}/' || "
+            f"record, {name}, {literal(self.identity.table)}, reasons, NULL, NULL, NULL, record, "
+            f"content, ?, ?, ? FROM {ident(self.quarantine)} ORDER BY record",
+            [self.identity.run_id, self.identity.step, now()],
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def discard(self, lake: Lake) -> None:
+        """See `ComputedStep`."""
+        for table in self.temp_tables:
+            lake.con.execute(f"DROP TABLE IF EXISTS {ident(table)}")
+        self.temp_tables.clear()
+        lake.con.execute(f"DROP TABLE IF EXISTS {self.result}")
+
+
+def check_rows(
+    identity: StepIdentity,
+    checks: list[tuple[str, Remedy]],
+    broken: Mapping[str, int],
+    samples: Mapping[str, list[str]],
+) -> list[dict[str, object]]:
+    """Rows of `headwater.checks`: each check of a model's contract, held or broken."""
+    moment = now()
+    return [
+        {
+            "run_id": identity.run_id,
+            "step": identity.step,
+            "dataset": str(identity.dataset),
+            "check_name": code,
+            "remedy": remedy.value,
+            "status": "broken" if broken.get(code) else "held",
+            "failed_rows": broken.get(code, 0),
+            "sample": samples.get(code),
+            "checked_at": moment,
+        }
+        for code, remedy in checks
+    ]
+
+
+def compute(
+    lake: Lake,
+    identity: StepIdentity,
+    folder: Path,
+    model: Model,
+    inputs: dict[DatasetName, Position],
+) -> FullBuild:
+    """Compute and check a model's whole result: the compute phase.
+
+    Its inputs must be in the session under their names; the caller puts them there. Raises
+    ModelFailed or ContractBroken, and leaves nothing behind then.
+    """
+    build = FullBuild(identity, model, inputs)
+    con = lake.con
+    result = f"result_{identity.step}"
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', identity.dataset.schema)}")
+    _make_room(con, identity.dataset)
+    try:
+        if isinstance(model, PythonModel):
+            build.temp_tables.append(result)
+            python_model.call(con, folder, model, result)
+            _judge(con, build, model, f"SELECT * FROM {ident(result)}", _described(con, result))
+        else:
+            schema = _describe(con, model)
+            _judge(con, build, model, model.query.text, schema)
+        row = con.execute(f"SELECT count(*) FROM {build.result}").fetchone()
+        build.row_count = int(row[0]) if row else 0
+        if build.row_count > PREWRITTEN_ROWS:
+            build.prewritten = write_ahead(
+                lake, identity, f"SELECT {column_list(build.columns)} FROM {build.result}"
+            )
+    except duckdb.Error as error:
+        build.discard(lake)
+        raise explain_failure(model, error) from error
+    except BaseException:
+        build.discard(lake)
+        raise
+    return build
+
+
+def _make_room(con: duckdb.DuckDBPyConnection, name: DatasetName) -> None:
+    """Remove what stands under the dataset's name: a view on an earlier state of it."""
+    row = con.execute(
+        "SELECT table_type FROM information_schema.tables WHERE table_catalog = 'memory' "
+        "AND table_schema = ? AND table_name = ?",
+        [name.schema, name.name],
+    ).fetchone()
+    if row:
+        kind = "VIEW" if row[0] == "VIEW" else "TABLE"
+        con.execute(f"DROP {kind} {dotted('memory', *name)}")
+
+
+def _describe(con: duckdb.DuckDBPyConnection, model: SqlModel) -> dict[str, Type]:
+    rows = con.execute(f"DESCRIBE {model.query.text}").fetchall()
+    return {row[0]: parse_type(row[1]) for row in rows}
+
+
+def _described(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, Type]:
+    found = {}
+    for name, kind, *_ in con.execute(f"DESCRIBE {ident(table)}").fetchall():
+        try:
+            found[name] = parse_type(kind)
+        except ValueError as error:
+            raise ModelFailed(
+                f"the column {name!r} is {kind}, which a lake does not store",
+                hint="cast it to another type",
+            ) from error
+    return found
+
+
+def _judge(
+    con: duckdb.DuckDBPyConnection,
+    build: FullBuild,
+    model: Model,
+    query: str,
+    schema: dict[str, Type],
+) -> None:
+    _refuse_wrong_columns(model, schema)
+    contract = model.contract.completed(schema)
+    compiled = compile_contract(contract, schema, otherwise=Remedy.FAIL)
+    build.columns = {name: column.type for name, column in contract.columns.items()}
+    build.checks = [(check.code, check.remedy) for check in compiled.checks]
+    if compiled.is_trivial:
+        con.execute(f"CREATE TABLE {build.result} AS {query}")
+    else:
+        table = f"judged_{build.identity.step}"
+        build.temp_tables.append(table)
+        build.verdict = judge(con, compiled, f"({query}\n)", table)
+        _settle(con, build, compiled, table)
+        con.execute(
+            f"CREATE TABLE {build.result} AS SELECT {column_list(build.columns)} "
+            f"FROM {ident(table)} WHERE _fate = {Fate.LANDED.value}"
+        )
+    if contract.key:
+        _check_key(con, build, contract)
+
+
+def _refuse_wrong_columns(model: Model, schema: Mapping[str, Type]) -> None:
+    there = {name.lower() for name in schema}
+    missing = [
+        name
+        for name in (*model.contract.columns, *model.contract.key)
+        if name.lower() not in there
+    ]
+    if missing:
+        raise ModelFailed(
+            f"the result has no column {', '.join(repr(name) for name in dict.fromkeys(missing))}",
+            where=f"{model.file}:{model.line}",
+            hint=f"it has: {', '.join(list(schema)[:20])}",
+        )
+
+
+def _settle(
+    con: duckdb.DuckDBPyConnection, build: FullBuild, compiled: Compiled, table: str
+) -> None:
+    """Name the broken rules; keep quarantined rows; raise where a rule says fail."""
+    assert build.verdict is not None
+    if build.verdict.received == build.verdict.count(Fate.LANDED) and not build.verdict.warned:
+        return
+    explained = f"{table}_explained"
+    build.temp_tables.append(explained)
+    explain(con, compiled, table, explained)
+    build.broken = count_reasons(con, explained)
+    for code in build.broken:
+        build.samples[code] = sample_rows(con, table, explained, code)
+    failing = {check.code: check for check in compiled.checks if check.remedy is Remedy.FAIL}
+    failed = build.verdict.count(Fate.FAILED)
+    if failed:
+        broken = [code for code in build.broken if code in failing]
+        names = ", ".join(f"{code} ({failing[code].meaning.split(': ', 1)[-1]})" for code in broken)
+        raise BrokenBuild(build, failed, build.verdict.received, names, _advice(broken))
+    if build.verdict.count(Fate.QUARANTINED):
+        build.quarantine = f"{table}_quarantine"
+        build.temp_tables.append(build.quarantine)
+        con.execute(
+            f"CREATE TEMP TABLE {ident(build.quarantine)} AS "
+            "SELECT e._id + 1 AS record, e.reasons, CAST(to_json(t._raw) AS VARCHAR) AS content "
+            f"FROM {ident(table)} t JOIN {ident(explained)} e ON t.rowid = e._id "
+            f"WHERE e._fate = {Fate.QUARANTINED.value}"
+        )
+
+
+def _advice(broken: list[str]) -> str:
+    if any(code.endswith(".finite") for code in broken):
+        return (
+            "a division by zero gives no finite number: divide by nullif(divisor, 0), or set "
+            "`otherwise: null` on the column"
+        )
+    return "`headwater show DATASET --failed` shows some of the rows; mend the query or the rule"
+
+
+class BrokenBuild(ContractBroken):
+    """A build whose rows break a rule that says `fail`. Carries the build, so that its checks
+    can be recorded though nothing else of it is."""
+
+    def __init__(
+        self, build: FullBuild, failed: int, received: int, names: str, hint: str
+    ) -> None:
+        super().__init__(
+            f"{failed} of {received} rows break {names}",
+            where=str(build.identity.dataset),
+            hint=hint,
+        )
+        self.checks = check_rows(build.identity, build.checks, build.broken, build.samples)
+
+
+def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contract) -> None:
+    key = list(contract.key)
+    rows = f"SELECT {column_list(key)}, rowid AS _id FROM {build.result}"
+    repeats = repeated_keys(rows, key, None)
+    found = con.execute(f"SELECT count(*) FROM ({repeats})").fetchone()
+    count = int(found[0]) if found else 0
+    build.checks.append(("key.duplicate", Remedy.FAIL))
+    if not count:
+        return
+    if contract.on_duplicate is OnDuplicate.KEEP_FIRST:
+        con.execute(f"DELETE FROM {build.result} WHERE rowid IN ({repeats})")
+        build.deduplicated = count
+        build.verdict = build.verdict or _whole(con, build, count)
+        return
+    build.broken["key.duplicate"] = count
+    build.samples["key.duplicate"] = [
+        row[0]
+        for row in con.execute(
+            f"SELECT CAST(to_json(t) AS VARCHAR) FROM {build.result} t "
+            f"WHERE rowid IN ({repeats}) LIMIT 20"
+        ).fetchall()
+    ]
+    raise BrokenBuild(
+        build,
+        count,
+        count,
+        f"the key ({', '.join(key)}): it is there already",
+        "group by the key, or set `on_duplicate: keep first`",
+    )
+
+
+def _whole(con: duckdb.DuckDBPyConnection, build: FullBuild, gone: int) -> Verdict:
+    row = con.execute(f"SELECT count(*) FROM {build.result}").fetchone()
+    return Verdict(table="", fates={Fate.LANDED: int(row[0]) + gone if row else gone})
+
+
+_RUNTIME = (
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.InvalidInputException,
+    duckdb.DataError,
+)
+
+
+def explain_failure(model: Model, error: duckdb.Error) -> HeadwaterError:
+    """DuckDB's error about a model, without the values that it may quote."""
+    message = str(error).split("\n")[0].strip()
+    folded = message.lower()
+    where = f"{model.file}:{model.line}"
+    if "out of memory" in folded or "no space left" in folded or "max_temp_directory" in folded:
+        return ModelFailed(
+            "there is not enough memory or disk to compute it",
+            where=where,
+            hint="raise memory_limit in headwater.yaml, or free some disk",
+        )
+    if isinstance(error, _RUNTIME):
+        message = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message)
+        message = re.sub(r"\([^()]*\d[^()]*\)", "(…)", message)
+        hint = "guard the expression: TRY_CAST, TRY(…), nullif, or a rule on the source's column"
+        return ModelFailed(message, where=where, hint=hint)
+    return ModelFailed(message, where=where, hint="`headwater check` shows the line")

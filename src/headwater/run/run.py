@@ -1,0 +1,614 @@
+"""One run: land, build in order, check, release.
+
+Each dataset is decided on when its turn comes, from what the lake holds then: so a run that
+was killed is resumed from what it had committed, and two runs at once divide the work. A run
+holds the lock of each dataset from the moment it looks at it until its step is committed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from headwater.analysis.fingerprint import fingerprint
+from headwater.analysis.graph import Graph, select
+from headwater.contract.types import Type, parse_type
+from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
+from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput
+from headwater.ingest.land import Landing, land
+from headwater.lake.lake import CommitNote, Lake, at, now, user_name
+from headwater.lake.state import Build, LandedFile, Position, State
+from headwater.lake.step import StepIdentity, step_row, table_name
+from headwater.names import DatasetName
+from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
+from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
+from headwater.refresh.full import FullBuild, compute
+from headwater.run.group import Group, Outcome
+from headwater.run.report import Observer, Report, Silent, StepReport
+from headwater.sources.batch import Item
+from headwater.sources.files.discover import discover
+from headwater.sources.files.spool import content_hash
+from headwater.sql.quote import columns as column_list
+from headwater.sql.quote import dotted
+
+MAX_STEP_BYTES = 1 << 30
+"""A landing step takes files up to so many bytes, and at least one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is asked to do.
+
+    select    selectors; none: everything.
+    rebuild   build the selected models though they are up to date.
+    atomic    release nothing if anything fails.
+    """
+
+    select: Sequence[str] = ()
+    rebuild: bool = False
+    atomic: bool = False
+    command: str = "run"
+
+
+def run(
+    project: Project,
+    graph: Graph,
+    bound: Bound,
+    lake: Lake,
+    options: Options | None = None,
+    observer: Observer | None = None,
+) -> Report:
+    """Carry out a run on an open lake.
+
+    What fails is in the report, and holds back what depends on it. Raises UnknownSelection
+    before anything is done; LakeLocked and KeyboardInterrupt leave what was committed.
+    """
+    options = options or Options()
+    selected = select(graph, options.select)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    alive = lake.locks.run(run_id)
+    with alive:
+        for dead in lake.locks.dead_runs():
+            if dead != run_id:
+                lake.clear_away(dead)
+        work = _Run(project, graph, bound, lake, options, observer or Silent(), selected, run_id)
+        try:
+            report = work.carry_out()
+        finally:
+            work.group.drop()
+            lake.clear_away(run_id)
+    return report
+
+
+@dataclass
+class _Run:
+    project: Project
+    graph: Graph
+    bound: Bound
+    lake: Lake
+    options: Options
+    observer: Observer
+    selected: frozenset[DatasetName]
+    run_id: str
+    started_at: datetime = field(default_factory=now)
+    steps: dict[DatasetName, StepReport] = field(default_factory=dict)
+    positions: dict[DatasetName, Position] = field(default_factory=dict)
+    failed: dict[DatasetName, str] = field(default_factory=dict)
+    schemas: dict[DatasetName, dict[str, Type]] = field(default_factory=dict)
+    fingerprints: dict[DatasetName, str] = field(default_factory=dict)
+    views: dict[DatasetName, str] = field(default_factory=dict)
+    records: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    committed: int = 0
+    step_count: int = 0
+
+    def __post_init__(self) -> None:
+        self.group = Group(self.lake, self.run_id)
+        self.state: State = self.lake.state()
+        self.schemas.update(self.bound.schemas)
+        self.clock = time.monotonic()
+
+    def carry_out(self) -> Report:
+        for name in self.graph.order:
+            dataset = self.graph.datasets[name]
+            if name not in self.selected:
+                self.pin(name)
+            elif isinstance(dataset, SourceDataset):
+                self.land(dataset)
+            elif isinstance(dataset, SqlModel | PythonModel):
+                self.build(dataset)
+            if self.group.is_full:
+                self.flush()
+        self.flush()
+        return self.release()
+
+    # ---- pinning what others made
+
+    def pin(self, name: DatasetName) -> None:
+        """Fix the position of a dataset that this run does not make."""
+        build = self.newest(name)
+        position = build.position if build else self.state.released.get(name)
+        if position:
+            self.positions[name] = position
+        if build and name not in self.schemas:
+            self.schemas[name] = _types(build.columns)
+
+    def newest(self, name: DatasetName) -> Build | None:
+        """The newest build of a dataset as the project defines it now."""
+        mark = self.fingerprint(name)
+        return self.state.newest_build(name, mark) if mark else None
+
+    def fingerprint(self, name: DatasetName) -> str:
+        """A dataset's fingerprint; "" while the columns of its inputs are not known."""
+        if name not in self.fingerprints:
+            dataset = self.graph.datasets[name]
+            schema = self.schemas.get(name)
+            if isinstance(dataset, SqlModel) and schema is None:
+                return ""
+            if isinstance(dataset, PythonModel) and not dataset.contract.columns:
+                schema = None
+            self.fingerprints[name] = fingerprint(dataset, schema)
+        return self.fingerprints[name]
+
+    # ---- locks and state
+
+    def lock(self, name: DatasetName) -> FileLock:
+        """Take a dataset's lock. Never waits while holding others: two runs cannot block each
+        other for good."""
+        lock = self.lake.locks.dataset(str(name))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.flush()
+            try:
+                lock.acquire(timeout=self.lake.locks.timeout_s)
+            except Timeout as error:
+                raise LakeLocked(
+                    f"another run has worked on {name} for {self.lake.locks.timeout_s:g} s",
+                    hint="wait for it to end, or raise lock_timeout_s in headwater.yaml",
+                ) from error
+        if self.lake.snapshot_id() != self.state.snapshot_id:
+            self.state = self.lake.state()
+        return lock
+
+    def next_step(self) -> int:
+        """Steps are numbered from 1, in the order in which they are planned."""
+        self.step_count += 1
+        return self.step_count
+
+    def identity(
+        self, name: DatasetName, table: str, mark: str, action: Action, reason: str
+    ) -> StepIdentity:
+        build = self.state.builds.get((name, table))
+        return StepIdentity(
+            run_id=self.run_id,
+            step=self.next_step(),
+            dataset=name,
+            table=table,
+            fingerprint=mark,
+            expected=build.position if build else None,
+            action=action.value,
+            reason=reason,
+        )
+
+    # ---- landing
+
+    def land(self, dataset: SourceDataset) -> None:
+        name = dataset.name
+        mark = self.fingerprint(name)
+        table = table_name(name, mark)
+        started = time.monotonic()
+        lock = self.lock(name)
+        step = StepReport(dataset=name, action="land", status="nothing", reason="no new files")
+        self.steps[name] = step
+        identity: StepIdentity | None = None
+        try:
+            items = self.new_files(dataset, table, step)
+            for part in _portions(items):
+                files = "1 new file" if len(part) == 1 else f"{len(part)} new files"
+                self.observer.started(name, "land", files)
+                identity = self.identity(name, table, mark, Action.LAND, files)
+                landing = land(
+                    self.lake,
+                    identity,
+                    dataset,
+                    part,
+                    [f for (t, _), f in self.state.files.items() if t == table],
+                    lambda path: self.observer.started(name, "land", path),
+                )
+                self.take_landing(step, landing, lock, started)
+                lock = self.lock(name)
+        except LakeLocked:
+            raise
+        except HeadwaterError as error:
+            self.fail(step, error, identity or self.identity(name, table, mark, Action.LAND, ""))
+        finally:
+            lock.release()
+        build = self.state.builds.get((name, table))
+        if build:
+            self.positions[name] = build.position
+            if name not in self.schemas:
+                self.schemas[name] = {
+                    n: t for n, t in _types(build.columns).items() if n not in ORIGIN_COLUMNS
+                }
+        elif name not in self.failed:
+            files = ", ".join(step.refused) or "its files"
+            error = HeadwaterError(f"nothing could be landed from {files}", where=str(name))
+            self.fail(step, error)
+        step.seconds = time.monotonic() - started
+        self.observer.done(step)
+
+    def new_files(self, dataset: SourceDataset, table: str, step: StepReport) -> list[Item]:
+        """The files that are still to land. A landed file that has changed is refused."""
+        known = {path: f for (t, path), f in self.state.files.items() if t == table}
+        try:
+            items = discover(self.project.folder, dataset.definition.path, str(dataset.name))
+        except NoSuchInput as error:
+            if not any(file.status == "landed" for file in known.values()):
+                raise
+            step.notes.append(f"{error.message}; what was landed from it stays")
+            return []
+        fresh = []
+        for item in items:
+            before = known.get(item.path)
+            if before is None or before.status != "landed":
+                fresh.append(item)
+            elif not _looks_the_same(item, before) and content_hash(item) != before.content_hash:
+                error_ = FileRefused(
+                    "the file has changed since it was landed",
+                    where=item.path,
+                    hint="put new rows into a new file; restore this one",
+                )
+                self.refuse(dataset.name, table, step, item, error_)
+        return fresh
+
+    def take_landing(
+        self, step: StepReport, landing: Landing, lock: FileLock, started: float
+    ) -> None:
+        """Commit a landing and add it to its dataset's report."""
+        for item, error in landing.refused:
+            self.refuse(step.dataset, landing.identity.table, step, item, error, record=False)
+        for file in landing.files:
+            step.notes += [f"{file.item.path}: {note}" for note in file.notes]
+        step.notes += landing.notes
+        if not landing.files:
+            for item, error in landing.refused:
+                self.refuse(step.dataset, landing.identity.table, step, item, error)
+            landing.discard(self.lake)
+            return
+        self.group.add(landing, lock)
+        step.files += len(landing.files)
+        step.broken = {
+            code: step.broken.get(code, 0) + landing.broken.get(code, 0)
+            for code in {**step.broken, **landing.broken}
+        }
+        step.reason = landing.identity.reason
+        step.seconds = time.monotonic() - started
+        self.flush()
+
+    def refuse(
+        self,
+        name: DatasetName,
+        table: str,
+        step: StepReport,
+        item: Item,
+        error: FileRefused,
+        *,
+        record: bool = True,
+    ) -> None:
+        """Note a refused file; recorded once for the same file and reason."""
+        step.refused = {**step.refused, item.path: f"{error.message} ({error.hint})"}
+        before = self.state.files.get((table, item.path))
+        if not record or (before and before.reason == error.message):
+            return
+        row = {
+            "dataset": str(name),
+            "built_table": table,
+            "path": item.path,
+            "status": "refused",
+            "reason": error.message,
+            "size_bytes": item.size_bytes,
+            "modified_at": item.modified_at,
+            "run_id": self.run_id,
+            "seen_at": now(),
+        }
+        self.records.append(("files", row))
+
+    # ---- building
+
+    def build(self, model: SqlModel | PythonModel) -> None:
+        name = model.name
+        lost = [given for given in model.inputs if given in self.failed]
+        step = StepReport(dataset=name, action="build", status="nothing", reason="up to date")
+        self.steps[name] = step
+        started = time.monotonic()
+        if lost:
+            step.status, step.reason = "blocked", f"{lost[0]} failed"
+            self.failed[name] = f"{lost[0]}, which it reads, failed"
+            self.observer.done(step)
+            return
+        identity: StepIdentity | None = None
+        lock: FileLock | None = None
+        try:
+            lock = self.lock(name)
+            decision, mark = self.decide(model)
+            step.reason = decision.reason
+            table = table_name(name, mark)
+            if decision.action is Action.NOTHING:
+                self.positions[name] = self.state.builds[name, table].position
+                self.note_schema(model, _types(self.state.builds[name, table].columns))
+                lock.release()
+                return
+            self.observer.started(name, "build", decision.reason)
+            identity = self.identity(name, table, mark, decision.action, decision.reason)
+            build = self.compute(model, identity)
+            self.group.add(build, lock)
+            step.status = "done"
+            step.seconds = time.monotonic() - started
+            self.views.pop(name, None)
+            self.note_schema(model, build.columns)
+            if build.prewritten:
+                self.flush()
+        except LakeLocked:
+            raise
+        except HeadwaterError as error:
+            if lock:
+                lock.release()
+            self.fail(step, error, identity)
+        except BaseException:
+            if lock:
+                lock.release()
+            raise
+        finally:
+            step.seconds = time.monotonic() - started
+            if step.status in ("nothing", "failed"):
+                self.observer.done(step)
+
+    def decide(self, model: SqlModel | PythonModel) -> tuple[Decision, str]:
+        """What the model needs, and its fingerprint; its inputs are put into the session where
+        that is needed to know."""
+        name = model.name
+        if not self.fingerprint(name):
+            self.place_inputs(model)
+            rows = self.lake.con.execute(f"DESCRIBE {model.query.text}").fetchall()  # type: ignore[union-attr]
+            self.schemas[name] = {row[0]: parse_type(row[1]) for row in rows}
+        mark = self.fingerprint(name)
+        fresh = [given for given in model.inputs if self.group.waiting(given)]
+        for given in model.inputs:
+            if given not in fresh and given not in self.positions:
+                raise HeadwaterError(
+                    f"{name} reads {given}, which is not built",
+                    where=f"{model.file}:{model.line}",
+                    hint=f"build it too: headwater run --select +{name}",
+                )
+        if fresh and not self.options.rebuild:
+            earlier = any(other == name for other, _ in self.state.builds)
+            if earlier:
+                return Decision(Action.BUILD, f"{fresh[0]} changed"), mark
+            return Decision(Action.BUILD, "not built yet"), mark
+        decision = decide_model(
+            name,
+            {given: self.positions[given] for given in model.inputs if given not in fresh},
+            self.state.newest_build(name, mark),
+            any(other == name for other, _ in self.state.builds),
+            rebuild=self.options.rebuild,
+        )
+        return decision, mark
+
+    def compute(self, model: SqlModel | PythonModel, identity: StepIdentity) -> FullBuild:
+        self.place_inputs(model)
+        awaiting = tuple(given for given in model.inputs if self.group.waiting(given))
+        inputs = {given: self.positions[given] for given in model.inputs if given not in awaiting}
+        build = compute(self.lake, identity, self.project.folder, model, inputs)
+        build.awaiting = awaiting
+        there = self.lake.columns_of(identity.table)
+        wanted = {column: kind.sql for column, kind in build.columns.items()}
+        if there and _shape(there) != _shape(wanted):
+            # A function may return other columns than before; then it is another table.
+            table = table_name(model.name, fingerprint(model, build.columns))
+            build.identity = self.moved(identity, table)
+        return build
+
+    def moved(self, identity: StepIdentity, table: str) -> StepIdentity:
+        build = self.state.builds.get((identity.dataset, table))
+        return replace(identity, table=table, expected=build.position if build else None)
+
+    def note_schema(self, model: SqlModel | PythonModel, schema: dict[str, Type]) -> None:
+        if model.name not in self.schemas:
+            self.schemas[model.name] = schema
+
+    def place_inputs(self, model: SqlModel | PythonModel) -> None:
+        """Put each input into the session under its name: results of this group are there
+        already, committed ones are views pinned to their snapshots."""
+        words = model.query.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
+        for given in model.inputs:
+            if self.group.waiting(given) or given not in self.positions:
+                continue
+            dataset = self.graph.datasets[given]
+            names = input_columns(dataset, self.schemas[given], self.present(given, words))
+            body = f"SELECT {column_list(names)} FROM {at(self.positions[given])}"
+            if self.views.get(given) != body:
+                con = self.lake.con
+                con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', given.schema)}")
+                con.execute(f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}")
+                self.views[given] = body
+
+    def present(self, given: DatasetName, words: frozenset[str]) -> frozenset[str]:
+        """Those columns of origin that a query names and the table has."""
+        dataset = self.graph.datasets[given]
+        if not isinstance(dataset, SourceDataset) or not words & ORIGIN_COLUMNS.keys():
+            return frozenset()
+        there = self.lake.columns_of(self.positions[given].table)
+        return words & there.keys() & ORIGIN_COLUMNS.keys()
+
+    # ---- committing
+
+    def flush(self) -> None:
+        """Commit what waits, and note where it ended up."""
+        for outcome in self.group.commit():
+            self.note_outcome(outcome)
+        if self.group.steps:  # pragma: no cover - commit takes them all
+            raise AssertionError("steps were left in the group")
+
+    def note_outcome(self, outcome: Outcome) -> None:
+        identity = outcome.step.identity
+        name = identity.dataset
+        step = self.steps[name]
+        self.views.pop(name, None)
+        if outcome.error or not outcome.position or not outcome.ledger:
+            self.fail(step, outcome.error or HeadwaterError("it was not committed"), identity)
+            for below in self.graph.downstream([name]) - {name}:
+                if below in self.steps and self.group.waiting(below) is None:
+                    self.failed.setdefault(below, f"{name}, which it reads, failed")
+            self.observer.done(step)
+            return
+        self.committed += 1
+        self.positions[name] = outcome.position
+        step.status = "done"
+        step.ledger = _add(step.ledger, outcome.ledger)
+        # Our own commit moved the lake on; the state is read again when it is needed.
+        if isinstance(outcome.step, Landing):
+            self.state = self.lake.state()
+        else:
+            self.observer.done(step)
+
+    def fail(
+        self, step: StepReport, error: HeadwaterError, identity: StepIdentity | None = None
+    ) -> None:
+        """Note a failed step; its record is committed at the end of the run."""
+        step.status, step.error = "failed", error
+        self.failed[step.dataset] = error.message
+        self.positions.pop(step.dataset, None)
+        if identity:
+            self.records.append(("steps", step_row(identity, "failed", step.seconds, str(error))))
+        for row in getattr(error, "checks", ()):
+            self.records.append(("checks", row))
+
+    # ---- releasing
+
+    def release(self) -> Report:
+        """Move prod's names in one commit, with the record of the run."""
+        report = Report(run_id=self.run_id, steps=list(self.steps.values()))
+        decision = self.decide_release(self.lake.state().released)
+        if decision.is_empty and not self.records and not self.committed and not self.failed:
+            report.seconds = time.monotonic() - self.clock
+            return report
+        note = CommitNote(message=f"release of run {self.run_id}", run_id=self.run_id)
+        with self.lake.commit(note):
+            state = self.lake.state_within()
+            decision = self.decide_release(state.released)
+            report.moves, report.held = decision.moves, decision.held
+            report.removed = decision.removed
+            if not decision.is_empty:
+                report.release = state.release_id + 1
+                self.write_release(report.release, decision)
+            for table in ("files", "steps", "checks"):
+                self.lake.insert(table, [row for kind, row in self.records if kind == table])
+            self.lake.insert("runs", [self.run_row(report)])
+        report.seconds = time.monotonic() - self.clock
+        return report
+
+    def decide_release(self, released: Mapping[DatasetName, Position]) -> ReleaseDecision:
+        ready = {name: p for name, p in self.positions.items() if name in self.selected}
+        whole = not self.options.select
+        gone = tuple(sorted(n for n in released if n not in self.graph.datasets)) if whole else ()
+        return decide_release(
+            self.graph, ready, self.failed, released, gone, atomic=self.options.atomic
+        )
+
+    def write_release(self, release_id: int, decision: ReleaseDecision) -> None:
+        lake = self.lake
+        rows: list[dict[str, Any]] = []
+        schemas = {name.schema for name in decision.moves}
+        for schema in sorted(schemas):
+            lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('lake', schema)}")
+        for name, position in decision.moves.items():
+            lake.replace_view(name, position)
+            rows.append(self.name_row(release_id, name, position))
+        for name in decision.removed:
+            lake.con.execute(f"DROP VIEW IF EXISTS {dotted('lake', *name)}")
+            rows.append(self.name_row(release_id, name, None))
+        lake.insert("release_names", rows)
+        moved = ", ".join(str(name) for name in list(decision.moves)[:8])
+        lake.insert(
+            "releases",
+            [
+                {
+                    "release_id": release_id,
+                    "environment": "prod",
+                    "run_id": self.run_id,
+                    "released_at": now(),
+                    "user_name": user_name(),
+                    "moved": len(decision.moves) + len(decision.removed),
+                    "held_back": len(decision.held),
+                    "description": moved + (", …" if len(decision.moves) > 8 else ""),
+                }
+            ],
+        )
+
+    def name_row(
+        self, release_id: int, name: DatasetName, position: Position | None
+    ) -> dict[str, Any]:
+        return {
+            "release_id": release_id,
+            "environment": "prod",
+            "dataset": str(name),
+            "built_table": position.table if position else None,
+            "snapshot_id": position.snapshot_id if position else None,
+        }
+
+    def run_row(self, report: Report) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "started_at": self.started_at,
+            "ended_at": now(),
+            "status": report.status,
+            "command": self.options.command,
+            "user_name": user_name(),
+            "host": socket.gethostname(),
+            "headwater_version": version("headwater"),
+        }
+
+
+def _types(columns: Mapping[str, str]) -> dict[str, Type]:
+    return {name: parse_type(kind) for name, kind in columns.items()}
+
+
+def _shape(columns: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name.lower(), parse_type(kind).sql) for name, kind in columns.items()]
+
+
+def _looks_the_same(item: Item, before: LandedFile) -> bool:
+    return item.size_bytes == before.size_bytes and item.modified_at == before.modified_at
+
+
+def _portions(items: Sequence[Item]) -> list[list[Item]]:
+    """Files in portions of at most MAX_STEP_BYTES, at least one file each, in order."""
+    portions: list[list[Item]] = []
+    size = 0
+    for item in items:
+        if not portions or size + item.size_bytes > MAX_STEP_BYTES:
+            portions.append([])
+            size = 0
+        portions[-1].append(item)
+        size += item.size_bytes
+    return portions
+
+
+def _add(a: Any, b: Any) -> Any:
+    """Two ledger lines of one dataset in one run as one: counts add up."""
+    if a is None:
+        return b
+    summed = {
+        key: getattr(a, key) + getattr(b, key)
+        for key in a.__dataclass_fields__
+        if key not in ("dataset", "rows_before", "rows_after")
+    }
+    return replace(b, rows_before=a.rows_before, **summed)

@@ -1,0 +1,93 @@
+"""What a connector hands over: items still to be read, and for each a batch of raw rows.
+
+A batch is a relation in the session, not rows in Python. The connector knows nothing of
+contracts, quarantine or the lake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from headwater.contract.types import Type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One thing to read: for files, one file. `path` is how it is named to people."""
+
+    path: str
+    absolute: Path
+    size_bytes: int
+    modified_ns: int
+
+    @property
+    def modified_at(self) -> datetime:
+        """UTC, to the microsecond."""
+        return datetime.fromtimestamp(self.modified_ns // 1000 / 1e6, UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A kind of record that the reader could place but not read. `broken` is SQL over the
+    batch's raw fields (`raw_field`); true for such a record. `code` starts with `line.`."""
+
+    code: str
+    broken: str
+    meaning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One item, open for reading.
+
+    relation      SQL of the raw rows, in the item's order: `fields`, then `hidden` ones.
+    fields        name -> type of each raw field.
+    hidden        fields that are the reader's own and never land.
+    malformed     records that the relation yields though they cannot be read.
+    content_hash  of the item's bytes.
+    notes         what the user should know about the item.
+    """
+
+    item: Item
+    relation: str
+    fields: Mapping[str, Type]
+    content_hash: str
+    hidden: Mapping[str, Type] = field(default_factory=dict)
+    malformed: Sequence[Malformed] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A piece of an item that is no record: its number among the records, and why."""
+
+    record: int
+    code: str
+    content: str
+
+
+class OpenItem(Protocol):
+    """An item that is being read. `batch` is read once, from front to back; then the rest."""
+
+    batch: Batch
+
+    def fragments(self) -> Sequence[Fragment]:
+        """The pieces that the relation left out, in order. Ask after the relation was read."""
+        ...
+
+    def originals(self, records: Sequence[int], table: str) -> None:
+        """Fill the temp table `table` (record BIGINT, line BIGINT, content VARCHAR) with the
+        original text of these records (ascending numbers from 1)."""
+        ...
+
+    def still_the_same(self) -> bool:
+        """Whether the item is what it was when reading began."""
+        ...
+
+    def close(self) -> None:
+        """Remove what reading left behind."""
+        ...

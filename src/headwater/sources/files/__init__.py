@@ -1,0 +1,1 @@
+"""The files connector: CSV, JSON lines and Parquet from local folders, plain or gzipped."""

@@ -1,0 +1,190 @@
+"""CSV: every field is read as text; what it means is the contract's business.
+
+The parse is strict: a line with too many or too few fields, with a broken quote or broken
+UTF-8 is a fragment, never a guess. DuckDB numbers the lines that it refuses; the others keep
+their order, so each record's number is known.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from headwater.contract.types import VARCHAR
+from headwater.errors import FileRefused
+from headwater.project.definitions import Dialect
+from headwater.sources.batch import Batch, Fragment, Item
+from headwater.sources.files import originals
+from headwater.sources.files.discover import unchanged
+from headwater.sources.files.spool import Spooled, rewrite_lines
+from headwater.sql.quote import ident, literal
+
+_DELIMITERS = (",", ";", "\t", "|")
+_CODES = {
+    "MISSING COLUMNS": "line.too_few_fields",
+    "TOO MANY COLUMNS": "line.too_many_fields",
+    "UNQUOTED VALUE": "line.broken_quote",
+    "LINE SIZE OVER MAXIMUM": "line.too_long",
+    "INVALID ENCODING": "line.not_utf8",
+    "INVALID STATE": "line.broken_quote",
+}
+
+
+class CsvFile:
+    """One CSV file, open for reading."""
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        item: Item,
+        spooled: Spooled,
+        dialect: Dialect,
+        expected: Sequence[str],
+        scratch: Path,
+    ) -> None:
+        self.con, self.item, self.spooled = con, item, spooled
+        self.delimiter, self.quote, self.escape = _dialect(con, spooled, dialect, expected)
+        has_header = dialect.header is not False
+        self.names = _names(item, spooled, self.delimiter, self.quote, expected, has_header)
+        self.header_lines = 1 if has_header else 0
+        self.rewritten: Path | None = None
+        if spooled.has_mixed_ends or spooled.has_blank or _starts_oddly(spooled):
+            self.rewritten = scratch / f"{item.absolute.name}.rewritten"
+            rewrite_lines(spooled, self.rewritten)
+        self.rejects = f"rejects_{id(self)}"
+        notes = []
+        if spooled.has_mixed_ends:
+            notes.append("its lines end in different ways")
+        self.batch = Batch(
+            item=item,
+            relation=self._relation(),
+            fields=dict.fromkeys(self.names, VARCHAR),
+            content_hash=spooled.content_hash,
+            notes=tuple(notes),
+        )
+
+    def _relation(self) -> str:
+        path = self.rewritten or self.spooled.plain
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in self.names)
+        return (
+            f"read_csv({literal(str(path))}, auto_detect = false, strict_mode = true, "
+            f"header = {str(self.header_lines == 1).lower()}, delim = {literal(self.delimiter)}, "
+            f"quote = {literal(self.quote)}, escape = {literal(self.escape)}, "
+            f"columns = {{{columns}}}, store_rejects = true, "
+            f"rejects_table = {literal(self.rejects)}, rejects_scan = {literal(self.rejects + '_scan')})"
+        )
+
+    def fragments(self) -> Sequence[Fragment]:
+        rows = self.con.execute(
+            f"SELECT line - {self.header_lines}, min(error_type::VARCHAR), any_value(left(csv_line, 10000)) "
+            f"FROM {ident(self.rejects)} GROUP BY line ORDER BY line"
+        ).fetchall()
+        return [Fragment(line, _CODES.get(kind, "line.unreadable"), text) for line, kind, text in rows]
+
+    def originals(self, records: Sequence[int], table: str) -> None:
+        path = originals.universal(self.spooled, self.rewritten)
+        if self.spooled.has_quote:
+            found = originals.quoted_lines(
+                path, skip=self.header_lines, delimiter=self.delimiter, quote=self.quote or '"'
+            )
+        else:
+            single = len(self.names) == 1 and self.rewritten is None
+            found = originals.lines(path, skip=self.header_lines, blank_is_record=single)
+        originals.fill(self.con, table, found, records)
+
+    def still_the_same(self) -> bool:
+        return unchanged(self.item)
+
+    def close(self) -> None:
+        for suffix in ("", "_scan"):
+            self.con.execute(f"DROP TABLE IF EXISTS {ident(self.rejects + suffix)}")
+
+
+def _starts_oddly(spooled: Spooled) -> bool:
+    return spooled.head[:1] in (b"\n", b"\r")
+
+
+def _dialect(
+    con: duckdb.DuckDBPyConnection, spooled: Spooled, dialect: Dialect, expected: Sequence[str]
+) -> tuple[str, str, str]:
+    quote = '"' if dialect.quote is None else dialect.quote
+    escape = dialect.escape if dialect.escape is not None else quote
+    if dialect.delimiter:
+        return dialect.delimiter, quote, escape
+    first = _first_line(spooled)
+    if found := _delimiter_of(first, quote, expected):
+        return found, quote, escape
+    # No header that the contract knows: let DuckDB's sniffer look at the first rows.
+    try:
+        sniffed = con.execute(
+            f"SELECT Delimiter FROM sniff_csv({literal(str(spooled.plain))}, sample_size = 2000)"
+        ).fetchone()
+    except duckdb.Error:
+        sniffed = None
+    if sniffed and sniffed[0] in _DELIMITERS:
+        return sniffed[0], quote, escape
+    counts = {mark: first.count(mark) for mark in _DELIMITERS}
+    return max(counts, key=lambda mark: counts[mark]), quote, escape
+
+
+def _delimiter_of(header: str, quote: str, expected: Sequence[str]) -> str:
+    """The delimiter under which the header names most of the expected columns."""
+    wanted = {name.lower() for name in expected}
+    scores = {}
+    for mark in _DELIMITERS:
+        fields = {name.strip().lower() for name in _split(header, mark, quote)}
+        scores[mark] = len(fields & wanted)
+    best = max(scores, key=lambda mark: scores[mark])
+    return best if scores[best] * 2 > len(wanted) else ""
+
+
+def _names(
+    item: Item,
+    spooled: Spooled,
+    delimiter: str,
+    quote: str,
+    expected: Sequence[str],
+    has_header: bool,
+) -> list[str]:
+    fields = _split(_first_line(spooled), delimiter, quote)
+    if not has_header:
+        return [
+            expected[n] if n < len(expected) else f"column_{n + 1}" for n in range(len(fields))
+        ]
+    names = [name.strip() or f"column_{n + 1}" for n, name in enumerate(fields)]
+    folded = [name.lower() for name in names]
+    twice = sorted({name for name in names if folded.count(name.lower()) > 1})
+    if twice:
+        raise FileRefused(
+            f"the header names {', '.join(repr(name) for name in twice)} more than once",
+            where=f"{item.path}:1",
+            hint="rename one of the columns in the file, or state `dialect: {header: false}`",
+        )
+    return names
+
+
+def _first_line(spooled: Spooled) -> str:
+    text = spooled.head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").lstrip("\r\n")
+    # A quoted header may hold line ends: end at the first one outside of quotes.
+    inside = False
+    for match in re.finditer(r'["\r\n]', text):
+        if match.group() == '"':
+            inside = not inside
+        elif not inside:
+            return text[: match.start()]
+    return text
+
+
+def _split(line: str, delimiter: str, quote: str) -> list[str]:
+    if len(delimiter) > 1:
+        return line.split(delimiter)
+    if quote:
+        rows = list(csv.reader([line], delimiter=delimiter, quotechar=quote))
+    else:
+        rows = list(csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE))
+    return rows[0] if rows else [""]
+

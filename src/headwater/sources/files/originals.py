@@ -1,0 +1,93 @@
+"""The original text of single records, found again by their numbers.
+
+Only asked for records that did not land, so it may look at lines one by one; memory is bounded
+by blocks of 20,000 records.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from headwater.sources.files.spool import Spooled
+from headwater.sql.quote import ident
+
+_BLOCK_RECORDS = 20_000
+_MAX_CONTENT = 1 << 20
+_SCHEMA = pa.schema([("record", pa.int64()), ("line", pa.int64()), ("content", pa.string())])
+Found = tuple[int, int, bytes]
+
+
+def fill(
+    con: duckdb.DuckDBPyConnection, table: str, found: Iterator[Found], records: Sequence[int]
+) -> None:
+    """Put those of `found` (record, line, text; ascending) that `records` asks for into a
+    temp table (record, line, content). A text is cut at 1 MiB."""
+    wanted = iter(records)
+    next_wanted = next(wanted, None)
+    block: list[tuple[int, int, str]] = []
+    for record, line, text in found:
+        if next_wanted is None:
+            break
+        if record == next_wanted:
+            clean = text[:_MAX_CONTENT].rstrip(b"\r\n").decode("utf-8", "replace")
+            block.append((record, line, clean))
+            next_wanted = next(wanted, None)
+            if len(block) >= _BLOCK_RECORDS:
+                _flush(con, table, block)
+    _flush(con, table, block)
+
+
+def _flush(
+    con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, int, str]]
+) -> None:
+    if not block:
+        return
+    columns = [pa.array(list(part)) for part in zip(*block, strict=True)]
+    con.register("originals_block", pa.Table.from_arrays(columns, schema=_SCHEMA))
+    con.execute(f"INSERT INTO {ident(table)} SELECT * FROM originals_block")
+    con.unregister("originals_block")
+    block.clear()
+
+
+def lines(path: Path, *, skip: int, blank_is_record: bool) -> Iterator[Found]:
+    """Each line that holds a record; the first `skip` ones that do are the header's."""
+    record = -skip
+    with path.open("rb") as source:
+        for number, line in enumerate(source, start=1):
+            if blank_is_record or line.strip(b"\r\n"):
+                record += 1
+                yield record, number, line
+
+
+def quoted_lines(path: Path, *, skip: int, delimiter: str, quote: str) -> Iterator[Found]:
+    """The same for CSV whose quoted values may hold line ends: a record is one or more lines."""
+    csv.field_size_limit(1 << 30)
+    taken: list[bytes] = []
+
+    def feed() -> Iterator[str]:
+        with path.open("rb") as source:
+            for line in source:
+                taken.append(line)
+                yield line.decode("latin-1")
+
+    record = -skip
+    first_line = 1
+    for row in csv.reader(feed(), delimiter=delimiter, quotechar=quote):
+        text, count = b"".join(taken), len(taken)
+        taken.clear()
+        if row:
+            record += 1
+            yield record, first_line, text
+        first_line += count
+
+
+def universal(spooled: Spooled, rewritten: Path | None) -> Path:
+    """The file whose lines to number: with carriage returns alone there are no lines in the
+    original, so the rewritten copy serves."""
+    only_returns = spooled.lone_returns and not spooled.line_feeds
+    return rewritten if only_returns and rewritten else spooled.plain

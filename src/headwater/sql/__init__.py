@@ -1,0 +1,1 @@
+"""Syntax trees: quoting, parsing, finding tables. Values in, values out."""
