@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-RESERVED_SCHEMAS = frozenset(
-    ["built", "headwater", "lake", "main", "memory", "temp", "system", "work"]
-    + ["information_schema", "pg_catalog"]
-)
+_OURS = ("all", "built", "headwater", "lake")
+_DUCKDBS = ("information_schema", "main", "memory", "pg_catalog", "system", "temp")
+RESERVED_SCHEMAS = frozenset((*_OURS, *_DUCKDBS))
 _WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 

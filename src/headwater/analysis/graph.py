@@ -37,7 +37,9 @@ class Graph:
     @cached_property
     def order(self) -> tuple[DatasetName, ...]:
         """Inputs first. Layer by layer and sorted within, so that two runs lock alike."""
-        sorter = TopologicalSorter({name: sorted(self.inputs[name]) for name in sorted(self.inputs)})
+        sorter = TopologicalSorter(
+            {name: sorted(self.inputs[name]) for name in sorted(self.inputs)}
+        )
         sorter.prepare()
         found: list[DatasetName] = []
         while sorter.is_active():

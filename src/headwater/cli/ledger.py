@@ -30,7 +30,11 @@ def command(out: Output, dataset: str, project: str, run_id: str, limit: int) ->
         out.json(rows)
         return 0
     used = [name for name in _SOMETIMES if any(row[name] for row in rows)]
-    counts = [*_ALWAYS[:2], *used[:0], *[n for n in used if n not in ("nulled", "defaulted", "clipped")]]
+    counts = [
+        *_ALWAYS[:2],
+        *used[:0],
+        *[n for n in used if n not in ("nulled", "defaulted", "clipped")],
+    ]
     counts += [*_ALWAYS[2:], *[n for n in used if n in ("nulled", "defaulted", "clipped")]]
     out.table(
         ["run", "step", "dataset", *(name.replace("_", " ") for name in counts)],

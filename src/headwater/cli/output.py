@@ -70,7 +70,12 @@ class Output:
         if isinstance(error, ProjectMistakes):
             for mistake in error.mistakes:
                 self.mistake(mistake)
-        self.err.print(Text.assemble(("error", "bold red"), f": {error if not isinstance(error, ProjectMistakes) else error.message}"))
+        self.err.print(
+            Text.assemble(
+                ("error", "bold red"),
+                f": {error if not isinstance(error, ProjectMistakes) else error.message}",
+            )
+        )
         if error.hint:
             self.err.print(Text.assemble((" hint", "bold cyan"), f": {error.hint}"))
 
@@ -81,7 +86,8 @@ class Output:
             self.err.print(Text(f"    {mistake.source_line}", "dim"))
             if mistake.column:
                 indent = "".join(
-                    "\t" if mark == "\t" else " " for mark in mistake.source_line[: mistake.column - 1]
+                    "\t" if mark == "\t" else " "
+                    for mark in mistake.source_line[: mistake.column - 1]
                 )
                 self.err.print(Text(f"    {indent}^", "red"))
         if mistake.hint:

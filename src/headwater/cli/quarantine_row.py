@@ -31,7 +31,12 @@ def command(out: Output, row: str, project: str) -> int:
         )
     meanings = _meanings(project, rows[0]["dataset"])
     if out.is_json:
-        out.json([{**found, "meanings": [meanings.get(r, r) for r in found["reasons"]]} for found in rows])
+        out.json(
+            [
+                {**found, "meanings": [meanings.get(r, r) for r in found["reasons"]]}
+                for found in rows
+            ]
+        )
         return 0
     for found in rows:
         out.line(found["id"], "bold")

@@ -21,8 +21,11 @@ def command(out: Output, project: str, select: list[str], rebuild: bool, atomic:
     progress: Any = nullcontext()
     if out.is_terminal:
         progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
-            console=out.err, transient=True,
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=out.err,
+            transient=True,
         )
     with progress:
         observer = _Shower(out, progress if out.is_terminal else None)
@@ -59,7 +62,9 @@ class _Shower:
             )
         )
         if step.broken and step.action == "land":
-            reasons = ", ".join(f"{code} {count:,}" for code, count in list(step.broken.items())[:6])
+            reasons = ", ".join(
+                f"{code} {count:,}" for code, count in list(step.broken.items())[:6]
+            )
             self.out.note(f"        {reasons}")
         for note in step.notes[:5]:
             self.out.note(f"        {note}")
@@ -106,6 +111,10 @@ def _summary(out: Output, report: Report) -> None:
         what = f"{moved} dataset{'s' if moved != 1 else ''}"
         out.line(f"release {report.release}: {what}, {report.seconds:.1f} s", "green bold")
     elif report.failed or report.held:
-        out.line(f"no release: what is released stays as it was, {report.seconds:.1f} s", "yellow bold")
+        out.line(
+            f"no release: what is released stays as it was, {report.seconds:.1f} s", "yellow bold"
+        )
     else:
-        out.line(f"nothing to do: no new files, all models up to date, {report.seconds:.1f} s", "green")
+        out.line(
+            f"nothing to do: no new files, all models up to date, {report.seconds:.1f} s", "green"
+        )

@@ -62,7 +62,9 @@ def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> di
     rules = _rules(definition)
     if position is None:
         columns = opened.bound.schemas.get(name, {})
-        facts["columns"] = [_column(n, t.sql, definition.contract, rules) for n, t in columns.items()]
+        facts["columns"] = [
+            _column(n, t.sql, definition.contract, rules) for n, t in columns.items()
+        ]
         return facts
     build = state.builds.get((name, position.table))
     row = lake.con.execute(
@@ -90,15 +92,11 @@ def _rules(definition: Dataset) -> dict[str, list[str]]:
     otherwise = Remedy.QUARANTINE if is_source else Remedy.FAIL
     compiled = compile_contract(contract, fields, otherwise=otherwise)
     found: dict[str, list[str]] = {}
-    for check in compiled.checks:
+    for check in (*compiled.checks, *compiled.repairs):
         column, _, kind = check.code.partition(".")
         if kind != "type":
             words = check.meaning.removeprefix(f"{column}: ")
             found.setdefault(column, []).append(f"{words}, otherwise {check.remedy.value}")
-    for n, column in contract.columns.items():
-        if column.otherwise in (Remedy.NULL, Remedy.DEFAULT, Remedy.CLIP):
-            bounds = [f"{word} {value}" for word, value in (("min", column.min), ("max", column.max)) if value is not None]
-            found.setdefault(n, []).append(f"{' '.join(bounds) or 'not valid'}: {column.otherwise.value}")
     return found
 
 

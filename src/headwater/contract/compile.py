@@ -55,7 +55,8 @@ class Compiled:
                 `_id` and the input's fields.
     missing     the contract's columns that the input does not have.
     unexpected  the input's fields that the contract does not name.
-    checks      all checks, in order.
+    checks      all checks that send a row elsewhere or fail the step, in order.
+    repairs     all checks whose remedy mends the value instead.
     """
 
     columns: tuple[tuple[str, Type], ...]
@@ -64,11 +65,12 @@ class Compiled:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     checks: tuple[Check, ...]
+    repairs: tuple[Check, ...] = ()
 
     @property
     def is_trivial(self) -> bool:
         """Whether every row lands as it is."""
-        return not self.checks
+        return not self.checks and not self.repairs
 
 
 def raw_field(name: str) -> str:
@@ -113,6 +115,7 @@ def compile_contract(
         missing=tuple(plan.name for plan in plans if not plan.field),
         unexpected=unexpected,
         checks=tuple(checks),
+        repairs=tuple(check for plan in plans for check in plan.repairs),
     )
 
 
@@ -128,6 +131,7 @@ class _Plan:
     mends    SQL that is true where the remedy changed the value.
     counted  which repair count `mends` belongs to.
     checks   the rules that send the whole row elsewhere.
+    repairs  the rules whose remedy is `mended`.
     """
 
     name: str
@@ -139,12 +143,11 @@ class _Plan:
     mends: str = ""
     counted: str = ""
     checks: tuple[Check, ...] = ()
+    repairs: tuple[Check, ...] = ()
 
 
-def _plan_columns(
-    contract: Contract, fields: Mapping[str, Type], otherwise: Remedy
-) -> list[_Plan]:
-    by_folded = {name.lower(): name for name in reversed(fields)}
+def _plan_columns(contract: Contract, fields: Mapping[str, Type], otherwise: Remedy) -> list[_Plan]:
+    by_folded = {name.lower(): name for name in reversed(list(fields))}
     plans = []
     for name, column in contract.columns.items():
         wanted = column.from_ or name
@@ -170,18 +173,26 @@ def _plan_column(
         instead = "NULL" if remedy is Remedy.NULL else _as(column, column.default)
         mended = f"CASE WHEN {mends} THEN {instead} ELSE {ident(name)} END"
         counted = "nulled" if remedy is Remedy.NULL else "defaulted"
-        return _Plan(name, column, field, raw, value, mended, mends, counted)
+        return _Plan(name, column, field, raw, value, mended, mends, counted, repairs=tuple(checks))
     if remedy is Remedy.CLIP:
         bounds = [check for check in checks if check.code.endswith((".min", ".max"))]
         others = [_with_remedy(check, otherwise) for check in checks if check not in bounds]
         mends = _any(check.broken for check in bounds)
         mended = _clip(name, column)
-        return _Plan(name, column, field, raw, value, mended, mends, "clipped", tuple(others))
+        return _Plan(
+            name, column, field, raw, value, mended, mends, "clipped", tuple(others), tuple(bounds)
+        )
     return plan
 
 
 def _column_checks(
-    name: str, column: Column, raw: str, given: Type, required: bool, remedy: Remedy, remedy_of_room: Remedy
+    name: str,
+    column: Column,
+    raw: str,
+    given: Type,
+    required: bool,
+    remedy: Remedy,
+    remedy_of_room: Remedy,
 ) -> list[Check]:
     value = ident(name)
     lossy = is_lossy(value, raw, given, column.type)
@@ -190,7 +201,7 @@ def _column_checks(
     # A value that is not of its type cannot land, so a warning is not enough for it.
     strict = Remedy.QUARANTINE if remedy is Remedy.WARN else remedy
     described = column.type.sql.lower() + (f" as {column.format}" if column.format else "")
-    found = [("type", lossy, f"must be {described}", strict)]
+    found: list[tuple[str, str, str, Remedy]] = [("type", lossy, f"must be {described}", strict)]
     if required:
         missing = f"{value} IS NULL AND {raw} IS NULL"
         found.append(("required", missing, "must not be missing", remedy))

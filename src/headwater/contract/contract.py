@@ -7,6 +7,7 @@ file are the project room's business.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
@@ -250,19 +251,25 @@ class Contract(Definition):
         return self.model_copy(update={"columns": columns})
 
     def meaning(self) -> str:
-        """What the contract does to rows, as canonical text: descriptions, owner and tags are
-        left out, because they change nothing. For fingerprints."""
-        return repr(
-            (
-                self.key,
-                self.on_duplicate,
-                [
-                    (name, c.type.sql, c.from_, c.required, c.default, c.accepted, c.min, c.max)
-                    + (c.pattern, c.length and (c.length.min, c.length.max), c.format, c.otherwise)
-                    for name, c in self.columns.items()
-                ],
-                [(rule.name, rule.check, rule.otherwise) for rule in self.rules],
-                self.unexpected_columns,
-            )
-        )
+        """What the contract does to rows, as canonical text, for fingerprints.
 
+        Descriptions, owner and tags are left out, because they change nothing; so is what has
+        its default, so that a property that is new in a later version changes nothing either.
+        """
+        words: dict[str, Any] = {
+            "key": list(self.key),
+            "columns": [
+                {"name": name, **_said(column), "type": column.type.sql}
+                for name, column in self.columns.items()
+            ],
+            "rules": [_said(rule) for rule in self.rules],
+            **self.model_dump(
+                mode="json", include={"on_duplicate", "unexpected_columns"}, exclude_defaults=True
+            ),
+        }
+        return json.dumps(words, sort_keys=True)
+
+
+def _said(part: Definition) -> dict[str, Any]:
+    silent = {"description", "tags", "type"}
+    return part.model_dump(mode="json", exclude=silent, exclude_defaults=True)

@@ -40,7 +40,9 @@ class Bound:
     mistakes: tuple[Mistake, ...]
 
 
-def bind(project: Project, graph: Graph, known: Mapping[DatasetName, Schema] | None = None) -> Bound:
+def bind(
+    project: Project, graph: Graph, known: Mapping[DatasetName, Schema] | None = None
+) -> Bound:
     """Bind every model of `graph`, inputs first.
 
     known   columns of datasets that say nothing of them before they are built.
@@ -161,19 +163,23 @@ def _create(
     columns = {**schema, **(ORIGIN_COLUMNS if with_origin else {})}
     body = ", ".join(f"{ident(n)} {t.sql}" for n, t in columns.items())
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(name.schema)}")
-    con.execute("CREATE SCHEMA IF NOT EXISTS \"all\"")
+    con.execute('CREATE SCHEMA IF NOT EXISTS "all"')
     con.execute(f"CREATE TABLE {dotted('all', str(name))} ({body})")
 
 
 def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
     """DuckDB's error as (message, position in characters, hint)."""
     try:
-        details = json.loads(str(error).split("Error: ", 1)[-1] if not str(error).startswith("{") else str(error))
+        details = json.loads(
+            str(error).split("Error: ", 1)[-1] if not str(error).startswith("{") else str(error)
+        )
     except ValueError:
         details = {"exception_message": str(error)}
     message = str(details.get("exception_message", error))
     hint = ""
-    if match := re.search(r"(Candidate bindings|Candidate tables|Candidates?): ?(.*)", message, re.DOTALL):
+    if match := re.search(
+        r"(Candidate bindings|Candidate tables|Candidates?): ?(.*)", message, re.DOTALL
+    ):
         hint = " ".join(match.group(2).replace('"', "").split())[:160]
         hint = f"candidates: {hint}"
         message = message[: match.start()]

@@ -33,9 +33,7 @@ class Verdict:
         return self.fates.get(fate, 0)
 
 
-def judge(
-    con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, table: str
-) -> Verdict:
+def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, table: str) -> Verdict:
     """Judge every row of `relation` into the temp table `table`. One pass."""
     con.execute(
         f"CREATE TEMP TABLE {ident(table)} AS {compiled.judge.replace('{input}', relation)}"
@@ -58,7 +56,9 @@ def judge(
 def explain(con: duckdb.DuckDBPyConnection, compiled: Compiled, table: str, into: str) -> None:
     """Name the reasons of all rows of a judged table that carry their input: the temp table
     `into` gets `_id` (their rowid), `_fate`, `reasons`."""
-    rejected = f"(SELECT rowid AS _id, _fate, unnest(_raw) FROM {ident(table)} WHERE _raw IS NOT NULL)"
+    rejected = (
+        f"(SELECT rowid AS _id, _fate, unnest(_raw) FROM {ident(table)} WHERE _raw IS NOT NULL)"
+    )
     con.execute(
         f"CREATE TEMP TABLE {ident(into)} AS {compiled.reasons.replace('{input}', rejected)}"
     )

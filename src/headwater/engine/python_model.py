@@ -42,7 +42,8 @@ def call(con: duckdb.DuckDBPyConnection, folder: Path, model: PythonModel, table
 def _function(model: PythonModel) -> Any:
     name = f"_headwater_models.{model.name.schema}.{model.name.name}"
     spec = importlib.util.spec_from_file_location(name, model.path)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ModelFailed("the file is no Python module", where=model.file)
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -56,7 +57,9 @@ def _function(model: PythonModel) -> Any:
 
 
 def _import_word(error: Exception) -> str:
-    return str(error) if isinstance(error, ImportError | SyntaxError | NameError) else "see the cause"
+    return (
+        str(error) if isinstance(error, ImportError | SyntaxError | NameError) else "see the cause"
+    )
 
 
 def _where(model: PythonModel, error: BaseException) -> str:

@@ -162,10 +162,11 @@ class Landing:
     def _write_quarantine(self, lake: Lake) -> int:
         if not self.quarantine_table:
             return 0
+        name = literal(str(self.identity.dataset))
         sql = (
             "INSERT INTO lake.headwater.quarantine SELECT "
-            f"{literal(str(self.identity.dataset))} || '/' || file_id || '/' || record, "
-            f"{literal(str(self.identity.dataset))}, {literal(self.identity.table)}, reasons, path, "
+            f"{name} || '/' || file_id || '/' || record, {name}, "
+            f"{literal(self.identity.table)}, reasons, path, "
             "line, file_id, record, content, ?, ?, ? "
             f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record"
         )
@@ -214,9 +215,7 @@ class Landing:
 
     def _write_checks(self, lake: Lake) -> None:
         remedies = {
-            check.code: check.remedy.value
-            for file in self.files
-            for check in file.compiled.checks
+            check.code: check.remedy.value for file in self.files for check in file.compiled.checks
         }
         moment = now()
         lake.insert(
@@ -340,9 +339,9 @@ def _read_file(
         notes = list(opened.batch.notes)
         if not verdict.received and not fragments:
             notes.append("it has a header and no records")
-        if landing.dataset.contract.unexpected_columns is UnexpectedColumns.IGNORE:
-            if compiled.unexpected:
-                notes.append(f"left out the columns {', '.join(compiled.unexpected)}")
+        ignores = landing.dataset.contract.unexpected_columns is UnexpectedColumns.IGNORE
+        if ignores and compiled.unexpected:
+            notes.append(f"left out the columns {', '.join(compiled.unexpected)}")
         shifted = _shifts(con, landing, table, fragments)
         file = ReadFile(
             item=item,
@@ -488,9 +487,7 @@ def _quarantine(
                 [fragment.content for fragment in fragments],
             ],
         )
-    con.execute(
-        f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)"
-    )
+    con.execute(f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)")
     records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchnumpy()
     opened.originals(records["record"].tolist(), texts)
     _make_quarantine(con, landing)
@@ -535,9 +532,9 @@ def _set_columns(lake: Lake, landing: Landing) -> None:
     columns: dict[str, Type] = {
         name: column.type for name, column in landing.dataset.contract.columns.items()
     }
-    for name, kind in lake.columns_of(landing.identity.table).items():
+    for name, stored in lake.columns_of(landing.identity.table).items():
         if name not in ORIGIN_COLUMNS:
-            columns.setdefault(name, parse_type(kind))
+            columns.setdefault(name, parse_type(stored))
     folded = {name.lower(): name for name in columns}
     for file in landing.files:
         for name, kind in file.compiled.columns:
@@ -613,9 +610,7 @@ def _quarantine_repeats(
         f"CAST(to_json(struct_pack({names})) AS VARCHAR) AS content FROM {_numbered(file)} b "
         f"WHERE _row IN (SELECT _row FROM {ident(repeats)} WHERE file_id = {file.file_id})"
     )
-    con.execute(
-        f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)"
-    )
+    con.execute(f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)")
     records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchnumpy()
     scratch = Path(str(con.execute("SELECT current_setting('temp_directory')").fetchone()[0]))  # type: ignore[index]
     opened = open_file(con, file.item, landing.dataset.definition, scratch / "repeats")

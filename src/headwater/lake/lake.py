@@ -102,9 +102,7 @@ class Lake:
         """Open for reading. Raises NoLake where nothing has been landed yet."""
         catalog = folder / "catalog.sqlite"
         if not catalog.is_file():
-            raise NoLake(
-                "there is no lake yet", where=str(folder), hint="`headwater run` makes it"
-            )
+            raise NoLake("there is no lake yet", where=str(folder), hint="`headwater run` makes it")
         con = connect(limits)
         extensions.load(con, *extensions.LAKE)
         lake = cls(con, folder, Locks(folder / "locks", 0))

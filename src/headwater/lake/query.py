@@ -188,4 +188,3 @@ def describe_schema(lake: Lake, position: Position) -> list[tuple[str, str]]:
 def sample(lake: Lake, position: Position, rows: int) -> pa.Table:
     """A few rows of a released dataset, in no order."""
     return lake.con.sql(f"SELECT * FROM {at(position)} LIMIT {int(rows)}").to_arrow_table()
-

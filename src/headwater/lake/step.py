@@ -109,7 +109,9 @@ def record(
             }
         ],
     )
-    lake.insert("steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())])
+    lake.insert(
+        "steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())]
+    )
 
 
 def step_row(

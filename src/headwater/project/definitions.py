@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -28,7 +28,9 @@ class Settings(Definition):
     description: str = ""
     lake: str = ".headwater"
     """The folder of the lake, relative to the project's."""
-    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$")
+    memory_limit: str | None = Field(
+        default=None, pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$"
+    )
     """How much memory DuckDB may take, as `2GB`; what does not fit goes to disk. Default: half
     of the machine's."""
     threads: int | None = Field(default=None, ge=1)

@@ -99,7 +99,9 @@ class Document:
         hint = str(context.get("hint", ""))
         if problem["type"] == "extra_forbidden":
             key = str(problem["loc"][-1])
-            self.mistake((*path, *problem["loc"]), f"unknown key {key!r}", _known_keys(model, problem["loc"]))
+            self.mistake(
+                (*path, *problem["loc"]), f"unknown key {key!r}", _known_keys(model, problem["loc"])
+            )
         elif problem["type"] == "missing":
             self.mistake(where, f"the key {problem['loc'][-1]!r} is missing here", hint)
         elif problem["type"] == "enum":
@@ -120,7 +122,12 @@ def read_document(
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         problem = error.problem or error.context or "it cannot be read"
-        document.note(min(line, max(1, text.count("\n") + 1)), column, f"not YAML: {problem}", _yaml_hint(problem))
+        document.note(
+            min(line, max(1, text.count("\n") + 1)),
+            column,
+            f"not YAML: {problem}",
+            _yaml_hint(problem),
+        )
         return document
     except yaml.YAMLError as error:
         document.note(1, 1, f"not YAML: {str(error).splitlines()[0]}")
@@ -171,7 +178,7 @@ class _Builder:
                 pairs.append((key, value))
         return pairs
 
-    def scalar(self, node: yaml.Node, path: Path_) -> Any:
+    def scalar(self, node: Any, path: Path_) -> Any:
         if "${" in node.value:
             text = _VARIABLE.sub(lambda match: self.variable(match, path), node.value)
             tag = _Loader("").resolve(yaml.ScalarNode, text, (not node.style, False))

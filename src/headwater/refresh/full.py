@@ -259,9 +259,7 @@ def _judge(
 def _refuse_wrong_columns(model: Model, schema: Mapping[str, Type]) -> None:
     there = {name.lower() for name in schema}
     missing = [
-        name
-        for name in (*model.contract.columns, *model.contract.key)
-        if name.lower() not in there
+        name for name in (*model.contract.columns, *model.contract.key) if name.lower() not in there
     ]
     if missing:
         raise ModelFailed(
@@ -314,9 +312,7 @@ class BrokenBuild(ContractBroken):
     """A build whose rows break a rule that says `fail`. Carries the build, so that its checks
     can be recorded though nothing else of it is."""
 
-    def __init__(
-        self, build: FullBuild, failed: int, received: int, names: str, hint: str
-    ) -> None:
+    def __init__(self, build: FullBuild, failed: int, received: int, names: str, hint: str) -> None:
         super().__init__(
             f"{failed} of {received} rows break {names}",
             where=str(build.identity.dataset),

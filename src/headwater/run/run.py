@@ -240,8 +240,9 @@ class _Run:
                 }
         elif name not in self.failed:
             files = ", ".join(step.refused) or "its files"
-            error = HeadwaterError(f"nothing could be landed from {files}", where=str(name))
-            self.fail(step, error)
+            self.fail(
+                step, HeadwaterError(f"nothing could be landed from {files}", where=str(name))
+            )
         step.seconds = time.monotonic() - started
         self.observer.done(step)
 
@@ -261,12 +262,12 @@ class _Run:
             if before is None or before.status != "landed":
                 fresh.append(item)
             elif not _looks_the_same(item, before) and content_hash(item) != before.content_hash:
-                error_ = FileRefused(
+                changed = FileRefused(
                     "the file has changed since it was landed",
                     where=item.path,
                     hint="put new rows into a new file; restore this one",
                 )
-                self.refuse(dataset.name, table, step, item, error_)
+                self.refuse(dataset.name, table, step, item, changed)
         return fresh
 
     def take_landing(

@@ -153,7 +153,7 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
-def _tables(tree: exp.Expression) -> list[TableRef]:
+def _tables(tree: exp.Query) -> list[TableRef]:
     found: dict[tuple[str, str], TableRef] = {}
     for scope in traverse_scope(tree):
         for source in scope.sources.values():
@@ -190,7 +190,7 @@ def _refuse_functions(table: exp.Table) -> None:
         )
 
 
-def _position(node: exp.Expression) -> tuple[int, int]:
+def _position(node: exp.Expr) -> tuple[int, int]:
     for candidate in node.walk():
         line = candidate.meta.get("line")
         if line:

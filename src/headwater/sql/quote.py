@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 
 from sqlglot import exp
 
-Literal = str | int | float | bool | Decimal | date | datetime | None
+Literal = str | int | float | bool | Decimal | date | datetime | time | None
 
 
 @lru_cache(maxsize=4096)
@@ -37,6 +37,8 @@ def literal(value: Literal) -> str:
         return f"TIMESTAMP {_text(value.isoformat(sep=' '))}"
     if isinstance(value, date):
         return f"DATE {_text(value.isoformat())}"
+    if isinstance(value, time):
+        return f"TIME {_text(value.isoformat())}"
     if isinstance(value, Decimal):
         return exp.Literal.number(str(value)).sql("duckdb")
     if isinstance(value, str):

@@ -74,16 +74,20 @@ class CsvFile:
             f"read_csv({literal(str(path))}, auto_detect = false, strict_mode = true, "
             f"header = {str(self.header_lines == 1).lower()}, delim = {literal(self.delimiter)}, "
             f"quote = {literal(self.quote)}, escape = {literal(self.escape)}, "
-            f"columns = {{{columns}}}, store_rejects = true, "
-            f"rejects_table = {literal(self.rejects)}, rejects_scan = {literal(self.rejects + '_scan')})"
+            f"columns = {{{columns}}}, store_rejects = true, rejects_limit = 0, "
+            f"rejects_table = {literal(self.rejects)}, "
+            f"rejects_scan = {literal(self.rejects + '_scan')})"
         )
 
     def fragments(self) -> Sequence[Fragment]:
         rows = self.con.execute(
-            f"SELECT line - {self.header_lines}, min(error_type::VARCHAR), any_value(left(csv_line, 10000)) "
+            f"SELECT line - {self.header_lines}, min(CAST(error_type AS VARCHAR)), "
+            f"any_value(left(csv_line, 10000)) "
             f"FROM {ident(self.rejects)} GROUP BY line ORDER BY line"
         ).fetchall()
-        return [Fragment(line, _CODES.get(kind, "line.unreadable"), text) for line, kind, text in rows]
+        return [
+            Fragment(line, _CODES.get(kind, "line.unreadable"), text) for line, kind, text in rows
+        ]
 
     def originals(self, records: Sequence[int], table: str) -> None:
         path = originals.universal(self.spooled, self.rewritten)
@@ -152,9 +156,7 @@ def _names(
 ) -> list[str]:
     fields = _split(_first_line(spooled), delimiter, quote)
     if not has_header:
-        return [
-            expected[n] if n < len(expected) else f"column_{n + 1}" for n in range(len(fields))
-        ]
+        return [expected[n] if n < len(expected) else f"column_{n + 1}" for n in range(len(fields))]
     names = [name.strip() or f"column_{n + 1}" for n, name in enumerate(fields)]
     folded = [name.lower() for name in names]
     twice = sorted({name for name in names if folded.count(name.lower()) > 1})
@@ -187,4 +189,3 @@ def _split(line: str, delimiter: str, quote: str) -> list[str]:
     else:
         rows = list(csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE))
     return rows[0] if rows else [""]
-

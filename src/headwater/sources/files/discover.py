@@ -24,7 +24,7 @@ def discover(folder: Path, patterns: Sequence[str], dataset: str) -> list[Item]:
 
 def _matches(folder: Path, pattern: str, dataset: str) -> list[Path]:
     full = str(folder / pattern)
-    paths = [Path(path) for path in glob.glob(full, recursive=True)]
+    paths = [Path(path) for path in glob.glob(full, recursive=True)]  # noqa: PTH207 - absolute globs
     files = sorted(path.resolve() for path in paths if path.is_file())
     if files:
         return files
@@ -36,7 +36,8 @@ def _matches(folder: Path, pattern: str, dataset: str) -> list[Path]:
             hint=f"name the files in it: path: {inside}.csv",
         )
     parent = Path(full).parent
-    there = f"{parent} exists" if glob.glob(str(parent)) else f"the folder {parent} does not exist"
+    exists = bool(glob.glob(str(parent)))  # noqa: PTH207 - absolute globs
+    there = f"{parent} exists" if exists else f"the folder {parent} does not exist"
     raise NoSuchInput(
         f"no file matches {pattern}",
         where=dataset,
@@ -48,9 +49,7 @@ def _item(folder: Path, path: Path) -> Item:
     facts = path.stat()
     root = folder.resolve()
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
-    return Item(
-        path=name, absolute=path, size_bytes=facts.st_size, modified_ns=facts.st_mtime_ns
-    )
+    return Item(path=name, absolute=path, size_bytes=facts.st_size, modified_ns=facts.st_mtime_ns)
 
 
 def unchanged(item: Item) -> bool:

@@ -50,7 +50,9 @@ class JsonLinesFile:
                 where=item.path,
                 hint="write one object a line: jq -c '.[]' FILE",
             )
-        fields = {name: VARCHAR if not t.is_nested and t != JSON else JSON for name, t in expected.items()}
+        fields = {
+            name: VARCHAR if not t.is_nested and t != JSON else JSON for name, t in expected.items()
+        }
         if all_keys:
             folded = {name.lower() for name in fields}
             fields |= {key: VARCHAR for key in self._keys() if key.lower() not in folded}
@@ -60,7 +62,9 @@ class JsonLinesFile:
             fields=fields,
             hidden={RECORD: JSON},
             malformed=(
-                Malformed("line.broken_json", f"{raw_field(RECORD)} IS NULL", "the line is no JSON"),
+                Malformed(
+                    "line.broken_json", f"{raw_field(RECORD)} IS NULL", "the line is no JSON"
+                ),
                 Malformed(
                     "line.no_object",
                     f"json_type({raw_field(RECORD)}) <> 'OBJECT'",
@@ -92,7 +96,9 @@ class JsonLinesFile:
 
     def _relation(self, fields: Mapping[str, Type]) -> str:
         shape = json.dumps({name: t.kind for name, t in fields.items()})
-        picked = "".join(f", struct_extract(record, {literal(name)}) AS {ident(name)}" for name in fields)
+        picked = "".join(
+            f", struct_extract(record, {literal(name)}) AS {ident(name)}" for name in fields
+        )
         transformed = f"json_transform(json, {literal(shape)})" if fields else "NULL"
         return (
             f"(SELECT json AS {ident(RECORD)}{picked} FROM "

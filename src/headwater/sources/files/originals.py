@@ -42,9 +42,7 @@ def fill(
     _flush(con, table, block)
 
 
-def _flush(
-    con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, int, str]]
-) -> None:
+def _flush(con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, int, str]]) -> None:
     if not block:
         return
     columns = [pa.array(list(part)) for part in zip(*block, strict=True)]

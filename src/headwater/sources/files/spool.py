@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from headwater.errors import FileRefused
 from headwater.sources.batch import Item
@@ -135,7 +135,8 @@ class _Facts:
 
 def _unpack(raw: BinaryIO, plain: Path, facts: _Facts) -> None:
     plain.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.GzipFile(fileobj=_Hashing(raw, facts)) as unpacked, plain.open("wb") as out:
+    packed = cast("BinaryIO", _Hashing(raw, facts))
+    with gzip.GzipFile(fileobj=packed, mode="rb") as unpacked, plain.open("wb") as out:
         for block in _blocks(unpacked):
             facts.take(block)
             out.write(block)
@@ -244,4 +245,3 @@ class _Rewriter:
         if text:
             self.at_line_start = text.endswith(b"\n")
         return text
-
