@@ -141,6 +141,7 @@ class Lake:
         if "lake_format" in known:
             self._check_format()
             return
+        self._refuse_strangers()
         with self._transaction(CommitNote(message="make the lake")):
             self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.headwater")
             self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.built")
@@ -160,11 +161,9 @@ class Lake:
 
     def _check_format(self) -> None:
         if "lake_format" not in self._state_tables():
-            raise LakeError(
-                "this DuckLake was not made by Headwater",
-                where=str(self.folder),
-                hint="set another `lake:` folder in headwater.yaml",
-            )
+            self._refuse_strangers()
+            # A first run is making it just now, or was killed while it did.
+            raise _no_lake(self.folder)
         found = self._rows("SELECT version, headwater_version FROM lake.headwater.lake_format")
         newest = max(found)
         if newest[0] > FORMAT_VERSION:
@@ -173,6 +172,15 @@ class Lake:
                 f"this is Headwater {version('headwater')}, which knows format {FORMAT_VERSION}",
                 where=str(self.folder),
                 hint="upgrade: pip install --upgrade headwater",
+            )
+
+    def _refuse_strangers(self) -> None:
+        tables = self._rows("SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' LIMIT 1")
+        if tables:
+            raise LakeError(
+                "this DuckLake was not made by Headwater",
+                where=str(self.folder),
+                hint="set another `lake:` folder in headwater.yaml",
             )
 
     def _state_tables(self) -> set[str]:
@@ -428,6 +436,10 @@ class Lake:
                     file.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "tmp" / run_id, ignore_errors=True)
         self.locks.forget_run(run_id)
+
+
+def _no_lake(folder: Path) -> NoLake:
+    return NoLake("there is no lake yet", where=str(folder), hint="`headwater run` makes it")
 
 
 def built(table: str) -> str:
