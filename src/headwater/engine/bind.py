@@ -33,10 +33,12 @@ class Bound:
 
     schemas   dataset -> its columns in order, for each dataset whose columns are known before
               it is built (a Python model's without declared columns are not).
+    results   SQL model -> the columns of its query, before its contract gives them types.
     mistakes  at most one for each query, in the order of the graph.
     """
 
     schemas: Mapping[DatasetName, Schema]
+    results: Mapping[DatasetName, Schema]
     mistakes: tuple[Mistake, ...]
 
 
@@ -50,6 +52,7 @@ def bind(
     con = connect()
     con.execute("SET errors_as_json = true; SET enable_external_access = false")
     schemas: dict[DatasetName, Schema] = {}
+    results: dict[DatasetName, Schema] = {}
     mistakes = []
     for name in graph.order:
         dataset = graph.datasets[name]
@@ -58,6 +61,9 @@ def bind(
             schema, mistake = _source_schema(con, project, dataset)
         elif isinstance(dataset, SqlModel) and all(given in schemas for given in dataset.inputs):
             schema, mistake = _bind_model(con, project, dataset, schemas)
+            if schema and not mistake:
+                results[name] = schema
+                schema, mistake = _against_contract(con, project, dataset, schema)
         elif isinstance(dataset, PythonModel) and dataset.contract.columns:
             schema, mistake = {n: c.type for n, c in dataset.contract.columns.items()}, None
         else:
@@ -70,7 +76,7 @@ def bind(
             schemas[name] = schema
             _create(con, name, schema, with_origin=isinstance(dataset, SourceDataset))
     con.close()
-    return Bound(schemas, tuple(mistakes))
+    return Bound(schemas, results, tuple(mistakes))
 
 
 def input_columns(dataset: Dataset, schema: Schema, words: frozenset[str]) -> list[str]:
@@ -129,7 +135,7 @@ def _bind_model(
         if folded.count(column_name.lower()) > 1:
             message = f"the query selects {column_name!r} twice"
             return None, project.mistake(model.file, 1, 1, message, "name one of them with AS")
-    return _against_contract(con, project, model, schema)
+    return schema, None
 
 
 def _against_contract(

@@ -30,7 +30,8 @@ from headwater.engine.judge import (
     sample_rows,
 )
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError
-from headwater.lake.lake import Lake, at, now
+from headwater.lake.commit import Commit, at, now
+from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
 from headwater.lake.state import LandedFile
 from headwater.lake.step import (
@@ -103,45 +104,51 @@ class Landing:
 
     # ---- apply
 
-    def apply(self, lake: Lake, snapshot_id: int) -> Ledger:
+    def apply(self, commit: Commit) -> Ledger:
         """See `ComputedStep`."""
-        give_way_if_moved(lake, self.identity)
+        give_way_if_moved(commit, self.identity)
         table = self.identity.table
-        types = {name: kind.sql for name, kind in self.columns.items()}
-        before = lake.count(table) if lake.columns_of(table) else 0
-        lake.ensure_table(table, types)
-        if self.prewritten:
-            lake.register_file(table, self.prewritten)
-            landed = self.row_count
-        else:
-            landed = lake.append(table, self.rows_sql(), list(self.columns)) if self.files else 0
-        quarantined = self._write_quarantine(lake)
+        before = commit.count(table) if self.identity.expected else 0
+        landed = self._append(commit)
         ledger = Ledger(
             dataset=self.identity.dataset,
             received=sum(file.verdict.received + file.fragments for file in self.files),
             landed=landed,
             deduplicated=self.deduplicated,
             dropped=self.sum(Fate.DROPPED),
-            quarantined=quarantined,
+            quarantined=self._write_quarantine(commit),
             rows_before=before,
-            rows_after=lake.count(table),
+            rows_after=commit.count(table),
             nulled=sum(file.verdict.nulled for file in self.files),
             defaulted=sum(file.verdict.defaulted for file in self.files),
             clipped=sum(file.verdict.clipped for file in self.files),
         )
-        self._write_files(lake)
-        self._write_checks(lake)
-        if self.files:
-            record(
-                lake,
-                self.identity,
-                snapshot_id,
-                ledger,
-                columns=types,
-                inputs={},
-                definition=json.dumps(self.dataset.definition.model_dump(mode="json"), default=str),
-            )
+        self._write_files(commit)
+        self._write_checks(commit)
+        record(
+            commit,
+            self.identity,
+            ledger,
+            columns=self.types,
+            inputs={},
+            definition=json.dumps(self.dataset.definition.model_dump(mode="json"), default=str),
+        )
         return ledger
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {name: kind.sql for name, kind in self.columns.items()}
+
+    def _append(self, commit: Commit) -> int:
+        table = self.identity.table
+        if self.identity.expected is None:
+            commit.create_empty(table, self.types)
+        else:
+            commit.add_columns(table, self.types, self.identity.there)
+        if self.prewritten:
+            commit.register_file(table, self.prewritten)
+            return self.row_count
+        return commit.append(table, list(self.columns), self.rows_sql())
 
     def rows_sql(self) -> str:
         """The rows that land, of all files."""
@@ -159,7 +166,7 @@ class Landing:
             wanted += f" AND _row NOT IN ({gone})"
         return f"SELECT {', '.join(picked)} FROM {source} WHERE {wanted}"
 
-    def _write_quarantine(self, lake: Lake) -> int:
+    def _write_quarantine(self, commit: Commit) -> int:
         if not self.quarantine_table:
             return 0
         name = literal(str(self.identity.dataset))
@@ -170,10 +177,10 @@ class Landing:
             "line, file_id, record, content, ?, ?, ? "
             f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record"
         )
-        row = lake.con.execute(sql, [self.identity.run_id, self.identity.step, now()]).fetchone()
+        row = commit.con.execute(sql, [self.identity.run_id, self.identity.step, now()]).fetchone()
         return int(row[0]) if row else 0
 
-    def _write_files(self, lake: Lake) -> None:
+    def _write_files(self, commit: Commit) -> None:
         moment = now()
         common = {
             "dataset": str(self.identity.dataset),
@@ -211,14 +218,14 @@ class Landing:
             }
             for item, error in self.refused
         ]
-        lake.insert("files", rows)
+        commit.note("files", rows)
 
-    def _write_checks(self, lake: Lake) -> None:
+    def _write_checks(self, commit: Commit) -> None:
         remedies = {
             check.code: check.remedy.value for file in self.files for check in file.compiled.checks
         }
         moment = now()
-        lake.insert(
+        commit.note(
             "checks",
             [
                 {
@@ -294,7 +301,7 @@ def land(
             landing.files.append(file)
             next_id += 1
         _refuse_failed_rows(lake.con, landing)
-        _set_columns(lake, landing)
+        _set_columns(landing)
         if dataset.contract.key and landing.files:
             _find_repeats(lake, landing)
         landing.row_count = landing.sum(Fate.LANDED) - sum(f.repeats for f in landing.files)
@@ -527,12 +534,12 @@ def _refuse_failed_rows(con: duckdb.DuckDBPyConnection, landing: Landing) -> Non
     )
 
 
-def _set_columns(lake: Lake, landing: Landing) -> None:
+def _set_columns(landing: Landing) -> None:
     """The table's columns: the contract's, those kept from any file so far, the origin."""
     columns: dict[str, Type] = {
         name: column.type for name, column in landing.dataset.contract.columns.items()
     }
-    for name, stored in lake.columns_of(landing.identity.table).items():
+    for name, stored in landing.identity.there.items():
         if name not in ORIGIN_COLUMNS:
             columns.setdefault(name, parse_type(stored))
     folded = {name.lower(): name for name in columns}

@@ -9,20 +9,19 @@ from __future__ import annotations
 import getpass
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from headwater.engine import extensions
 from headwater.engine.session import Limits, connect, quote_path
 from headwater.errors import HeadwaterError, LakeError, LakeTooNew, NoLake
+from headwater.lake.commit import Commit, now
 from headwater.lake.locks import Locks, unwritable
 from headwater.lake.state import (
     FORMAT_VERSION,
@@ -37,11 +36,6 @@ from headwater.sql.quote import dotted, ident, literal
 
 INLINE_ROWS = 500
 """Up to so many rows of one small write are kept in the catalog, not in a file of their own."""
-
-
-def now() -> datetime:
-    """The moment, UTC, without a zone, as the state tables keep it."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +136,13 @@ class Lake:
             self._check_format()
             return
         self._refuse_strangers()
-        with self._transaction(CommitNote(message="make the lake")):
+        with self._transaction(CommitNote(message="make the lake")) as commit:
             self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.headwater")
             self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.built")
             for table, columns in STATE_TABLES.items():
                 body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
                 self.con.execute(f"CREATE TABLE {dotted('lake', 'headwater', table)} ({body})")
-            self.insert(
+            commit.note(
                 "lake_format",
                 [
                     {
@@ -300,36 +294,36 @@ class Lake:
             if row[2] is not None
         }
 
-    def columns_of(self, table: str) -> dict[str, str]:
-        """The columns of a built table now, name -> type; {} where there is none."""
-        rows = self._rows(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' "
-            "AND schema_name = 'built' AND table_name = ? ORDER BY column_index",
-            [table],
-        )
-        return dict(rows)
-
-    def count(self, table: str) -> int:
-        """The rows of a built table. Answered from metadata."""
-        return int(self._rows(f"SELECT count(*) FROM {built(table)}")[0][0])
-
     # ---- writing
 
+    def change_mark(self) -> tuple[int, ...]:
+        """Something that differs after every commit of anybody; costs no query. (It may also
+        differ without one.)"""
+        mark: list[int] = []
+        for name in ("catalog.sqlite", "catalog.sqlite-wal"):
+            try:
+                facts = (self.folder / name).stat()
+            except FileNotFoundError:
+                continue
+            mark += [facts.st_mtime_ns, facts.st_size]
+        return tuple(mark)
+
     @contextmanager
-    def commit(self, note: CommitNote) -> Iterator[int]:
-        """One commit, under the lake's lock. Yields the snapshot that it will be.
+    def commit(self, note: CommitNote) -> Iterator[Commit]:
+        """One commit, under the lake's lock.
 
         Whatever is raised inside rolls everything back.
         """
-        with self.locks.commit(), self._transaction(note) as snapshot:
-            yield snapshot
+        with self.locks.commit(), self._transaction(note) as commit:
+            yield commit
 
     @contextmanager
-    def _transaction(self, note: CommitNote) -> Iterator[int]:
+    def _transaction(self, note: CommitNote) -> Iterator[Commit]:
         try:
             self.con.execute("BEGIN")
-            promised = self.snapshot_id() + 1
-            yield promised
+            commit = Commit(self.con, self.snapshot_id() + 1)
+            yield commit
+            commit.write_notes()
             extra = json.dumps({"run_id": note.run_id})
             self.con.execute(
                 "CALL lake.set_commit_message(?, ?, extra_info => ?)",
@@ -342,11 +336,11 @@ class Lake:
                 raise _explain(error, self.folder) from error
             raise
         made = self.snapshot_id()
-        if made != promised:
+        if made != commit.snapshot_id:
             # Only a writer that does not take our lock can get between.
             raise LakeError(
-                f"snapshot {made} was made where {promised} was expected: another program "
-                "writes to this lake without Headwater's lock",
+                f"snapshot {made} was made where {commit.snapshot_id} was expected: another "
+                "program writes to this lake without Headwater's lock",
                 where=str(self.folder),
                 hint="let only Headwater write to the lake, then run again with --rebuild",
             )
@@ -357,62 +351,6 @@ class Lake:
         except duckdb.Error as error:
             if "no transaction is active" not in str(error):
                 raise
-
-    def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows to a state table, within a commit."""
-        if not rows:
-            return
-        names = list(STATE_TABLES[table])
-        schema = pa.schema([(name, _ARROW[STATE_TABLES[table][name]]) for name in names])
-        batch = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-        self.con.register("state_rows", batch)
-        try:
-            self.con.execute(
-                f"INSERT INTO {dotted('lake', 'headwater', table)} SELECT * FROM state_rows"
-            )
-        finally:
-            self.con.unregister("state_rows")
-
-    def ensure_table(self, table: str, columns: Mapping[str, str]) -> None:
-        """Make a built table, or add to it the columns that it lacks; within a commit."""
-        there = self.columns_of(table)
-        if not there:
-            body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
-            self.con.execute(f"CREATE TABLE {built(table)} ({body})")
-            return
-        folded = {name.lower() for name in there}
-        for name, kind in columns.items():
-            if name.lower() not in folded:
-                self.con.execute(f"ALTER TABLE {built(table)} ADD COLUMN {ident(name)} {kind}")
-
-    def append(self, table: str, query: str, columns: Sequence[str]) -> int:
-        """Insert a query's rows into a built table, by name, within a commit. Returns how many."""
-        names = ", ".join(ident(name) for name in columns)
-        sql = f"INSERT INTO {built(table)} ({names}) SELECT {names} FROM ({query})"
-        return int(self.con.execute(sql).fetchone()[0])  # type: ignore[index]
-
-    def register_file(self, table: str, path: Path) -> None:
-        """Make a Parquet file in the table's folder part of it, within a commit."""
-        self.con.execute(
-            "CALL ducklake_add_data_files('lake', ?, ?, schema => 'built', allow_missing => true)",
-            [table, str(path)],
-        )
-
-    def empty(self, table: str) -> int:
-        """Remove a built table's rows, within a commit; earlier snapshots keep theirs."""
-        return int(self.con.execute(f"DELETE FROM {built(table)}").fetchone()[0])  # type: ignore[index]
-
-    def replace_view(self, name: DatasetName, position: Position) -> None:
-        """Point prod's view of a dataset at a position, within a commit. Its schema must be
-        there. The view names no catalog, so any DuckLake client can read it."""
-        self.con.execute("USE lake")
-        try:
-            self.con.execute(
-                f"CREATE OR REPLACE VIEW {dotted(*name)} AS SELECT * FROM "
-                f"{dotted('built', position.table)} AT (VERSION => {position.snapshot_id})"
-            )
-        finally:
-            self.con.execute("USE memory")
 
     def data_folder(self, table: str) -> Path:
         """Where the files of a built table stand."""
@@ -440,16 +378,6 @@ class Lake:
 
 def _no_lake(folder: Path) -> NoLake:
     return NoLake("there is no lake yet", where=str(folder), hint="`headwater run` makes it")
-
-
-def built(table: str) -> str:
-    """A built table, as SQL."""
-    return dotted("lake", "built", table)
-
-
-def at(position: Position) -> str:
-    """A built table at its snapshot, as a SQL subquery."""
-    return f"(SELECT * FROM {built(position.table)} AT (VERSION => {position.snapshot_id}))"
 
 
 def user_name() -> str:
@@ -488,13 +416,3 @@ def _explain(error: duckdb.Error, folder: Path) -> HeadwaterError:
         message = "the lake's catalog cannot be opened"
         hint = "check that the folder exists and may be written"
     return LakeError(message, where=str(folder), hint=hint)
-
-
-_ARROW: dict[str, pa.DataType] = {
-    "VARCHAR": pa.string(),
-    "VARCHAR[]": pa.list_(pa.string()),
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "TIMESTAMP": pa.timestamp("us"),
-}

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from headwater.engine.session import Limits
 from headwater.errors import QueryRefused, UnknownDataset, suggestion
-from headwater.lake.lake import Lake, at
+from headwater.lake.commit import at
+from headwater.lake.lake import Lake
 from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
 from headwater.sql.query import table_parts

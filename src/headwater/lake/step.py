@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headwater.errors import Superseded
-from headwater.lake.lake import Lake, built, now
+from headwater.lake.commit import Commit, now
+from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
 from headwater.lake.state import Position
 from headwater.names import DatasetName
@@ -29,7 +30,9 @@ class StepIdentity:
     """Which step of which run this is, and what it was planned on.
 
     table      the built table that it writes.
-    expected   that table's newest position when the step was planned; None: there was none.
+    expected   that table's newest position when the step was planned; None: there is no such
+               table yet.
+    there      the columns that the table has, name -> type.
     """
 
     run_id: str
@@ -40,6 +43,7 @@ class StepIdentity:
     expected: Position | None
     action: str
     reason: str
+    there: Mapping[str, str] = field(default_factory=dict)
     started_at: datetime = field(default_factory=now)
 
 
@@ -50,8 +54,8 @@ class ComputedStep(Protocol):
     row_count: int
     awaiting: tuple[DatasetName, ...]
 
-    def apply(self, lake: Lake, snapshot_id: int) -> Ledger:
-        """Write everything that the step has, inside the commit that will be `snapshot_id`."""
+    def apply(self, commit: Commit) -> Ledger:
+        """Write everything that the step has, inside a commit."""
         ...
 
     def discard(self, lake: Lake) -> None:
@@ -59,15 +63,10 @@ class ComputedStep(Protocol):
         ...
 
 
-def give_way_if_moved(lake: Lake, identity: StepIdentity) -> None:
+def give_way_if_moved(commit: Commit, identity: StepIdentity) -> None:
     """Raise Superseded if the built table was committed to since the step was planned."""
-    rows = lake._rows(
-        "SELECT max(snapshot_id) FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
-        [str(identity.dataset), identity.table],
-    )
-    newest = rows[0][0]
     expected = identity.expected.snapshot_id if identity.expected else None
-    if newest != expected:
+    if commit.newest(identity.dataset, identity.table) != expected:
         raise Superseded(
             "another run committed this dataset meanwhile",
             where=str(identity.dataset),
@@ -76,9 +75,8 @@ def give_way_if_moved(lake: Lake, identity: StepIdentity) -> None:
 
 
 def record(
-    lake: Lake,
+    commit: Commit,
     identity: StepIdentity,
-    snapshot_id: int,
     ledger: Ledger,
     *,
     columns: Mapping[str, str],
@@ -88,15 +86,15 @@ def record(
     """Verify the ledger and write it with the build and step records."""
     ledger.verify()
     moment = now()
-    lake.insert("ledger", [ledger.row(identity.run_id, identity.step, moment)])
-    lake.insert(
+    commit.note("ledger", [ledger.row(identity.run_id, identity.step, moment)])
+    commit.note(
         "builds",
         [
             {
                 "dataset": str(identity.dataset),
                 "built_table": identity.table,
                 "fingerprint": identity.fingerprint,
-                "snapshot_id": snapshot_id,
+                "snapshot_id": commit.snapshot_id,
                 "row_count": ledger.rows_after,
                 "columns": json.dumps(dict(columns)),
                 "inputs": json.dumps(
@@ -109,7 +107,7 @@ def record(
             }
         ],
     )
-    lake.insert(
+    commit.note(
         "steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())]
     )
 
@@ -143,8 +141,3 @@ def write_ahead(lake: Lake, identity: StepIdentity, query: str) -> Path:
 def table_name(dataset: DatasetName, fingerprint: str) -> str:
     """The built table of a dataset at a fingerprint: both can be read from it."""
     return f"{dataset.schema}__{dataset.name}__{fingerprint[:10]}"
-
-
-def sql_of(table: str) -> str:
-    """A built table as SQL, its newest content."""
-    return f"(SELECT * FROM {built(table)})"

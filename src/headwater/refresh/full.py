@@ -8,7 +8,7 @@ the table and its earlier snapshots.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from headwater.engine.judge import (
     sample_rows,
 )
 from headwater.errors import ContractBroken, HeadwaterError, ModelFailed
-from headwater.lake.lake import Lake, now
+from headwater.lake.commit import Commit, now
+from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
 from headwater.lake.state import Position
 from headwater.lake.step import (
@@ -38,11 +39,9 @@ from headwater.lake.step import (
     write_ahead,
 )
 from headwater.names import DatasetName
-from headwater.project.definitions import Model, PythonModel, SqlModel
+from headwater.project.definitions import Model, PythonModel
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import dotted, ident, literal
-
-Place = Callable[[tuple[tuple[str, str], ...]], str]
 
 
 @dataclass
@@ -75,51 +74,63 @@ class FullBuild:
         """The result in the session, as SQL."""
         return dotted("memory", *self.identity.dataset)
 
-    def apply(self, lake: Lake, snapshot_id: int) -> Ledger:
+    def apply(self, commit: Commit) -> Ledger:
         """See `ComputedStep`."""
-        give_way_if_moved(lake, self.identity)
-        table = self.identity.table
-        types = {name: kind.sql for name, kind in self.columns.items()}
-        there = bool(lake.columns_of(table))
-        before = lake.count(table) if there else 0
-        lake.ensure_table(table, types)
-        removed = lake.empty(table) if before else 0
-        if self.prewritten:
-            lake.register_file(table, self.prewritten)
-            landed = self.row_count
-        else:
-            landed = lake.append(table, f"SELECT * FROM {self.result}", list(self.columns))
+        give_way_if_moved(commit, self.identity)
+        before, removed, landed = self._replace_content(commit)
+        verdict = self.verdict
         ledger = Ledger(
             dataset=self.identity.dataset,
-            received=self.verdict.received if self.verdict else self.row_count,
+            received=verdict.received if verdict else self.row_count,
             landed=landed,
             deduplicated=self.deduplicated,
-            dropped=self.verdict.count(Fate.DROPPED) if self.verdict else 0,
-            quarantined=self._write_quarantine(lake),
+            dropped=verdict.count(Fate.DROPPED) if verdict else 0,
+            quarantined=self._write_quarantine(commit),
             removed=removed,
             rows_before=before,
-            rows_after=lake.count(table),
-            nulled=self.verdict.nulled if self.verdict else 0,
-            defaulted=self.verdict.defaulted if self.verdict else 0,
-            clipped=self.verdict.clipped if self.verdict else 0,
+            rows_after=commit.count(self.identity.table),
+            nulled=verdict.nulled if verdict else 0,
+            defaulted=verdict.defaulted if verdict else 0,
+            clipped=verdict.clipped if verdict else 0,
         )
-        lake.insert("checks", check_rows(self.identity, self.checks, self.broken, self.samples))
+        commit.note("checks", check_rows(self.identity, self.checks, self.broken, self.samples))
         record(
-            lake,
+            commit,
             self.identity,
-            snapshot_id,
             ledger,
-            columns=types,
+            columns=self.types,
             inputs=self.inputs,
             definition=self.model.definition_text,
         )
         return ledger
 
-    def _write_quarantine(self, lake: Lake) -> int:
+    @property
+    def types(self) -> dict[str, str]:
+        return {name: kind.sql for name, kind in self.columns.items()}
+
+    def _replace_content(self, commit: Commit) -> tuple[int, int, int]:
+        """Put the result in place of what was there: (rows before, removed, landed)."""
+        table = self.identity.table
+        query = f"SELECT * FROM {self.result}"
+        is_new = self.identity.expected is None
+        before = 0 if is_new else commit.count(table)
+        removed = commit.empty(table) if before else 0
+        if self.prewritten:
+            if is_new:
+                commit.create_empty(table, self.types)
+            commit.register_file(table, self.prewritten)
+            landed = self.row_count
+        elif is_new:
+            landed = commit.create(table, self.types, query)
+        else:
+            landed = commit.append(table, list(self.columns), query)
+        return before, removed, landed
+
+    def _write_quarantine(self, commit: Commit) -> int:
         if not self.quarantine:
             return 0
         name = literal(str(self.identity.dataset))
-        row = lake.con.execute(
+        row = commit.con.execute(
             f"INSERT INTO lake.headwater.quarantine SELECT {name} || '/{self.identity.run_id}/' || "
             f"record, {name}, {literal(self.identity.table)}, reasons, NULL, NULL, NULL, record, "
             f"content, ?, ?, ? FROM {ident(self.quarantine)} ORDER BY record",
@@ -165,27 +176,26 @@ def compute(
     folder: Path,
     model: Model,
     inputs: dict[DatasetName, Position],
+    schema: dict[str, Type] | None = None,
 ) -> FullBuild:
     """Compute and check a model's whole result: the compute phase.
 
-    Its inputs must be in the session under their names; the caller puts them there. Raises
-    ModelFailed or ContractBroken, and leaves nothing behind then.
+    schema   the columns of a query's result, where binding has told them.
+
+    Its inputs must be in the session under their names, and nothing under its own; the caller
+    sees to that. Raises ModelFailed or ContractBroken, and leaves nothing behind then.
     """
     build = FullBuild(identity, model, inputs)
     con = lake.con
-    result = f"result_{identity.step}"
-    con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', identity.dataset.schema)}")
-    _make_room(con, identity.dataset)
     try:
         if isinstance(model, PythonModel):
+            result = f"result_{identity.step}"
             build.temp_tables.append(result)
             python_model.call(con, folder, model, result)
-            _judge(con, build, model, f"SELECT * FROM {ident(result)}", _described(con, result))
+            query = f"SELECT * FROM {ident(result)}"
+            _judge(con, build, model, query, described(con, query))
         else:
-            schema = _describe(con, model)
-            _judge(con, build, model, model.query.text, schema)
-        row = con.execute(f"SELECT count(*) FROM {build.result}").fetchone()
-        build.row_count = int(row[0]) if row else 0
+            _judge(con, build, model, model.query.text, schema or described(con, model.query.text))
         if build.row_count > PREWRITTEN_ROWS:
             build.prewritten = write_ahead(
                 lake, identity, f"SELECT {column_list(build.columns)} FROM {build.result}"
@@ -199,26 +209,10 @@ def compute(
     return build
 
 
-def _make_room(con: duckdb.DuckDBPyConnection, name: DatasetName) -> None:
-    """Remove what stands under the dataset's name: a view on an earlier state of it."""
-    row = con.execute(
-        "SELECT table_type FROM information_schema.tables WHERE table_catalog = 'memory' "
-        "AND table_schema = ? AND table_name = ?",
-        [name.schema, name.name],
-    ).fetchone()
-    if row:
-        kind = "VIEW" if row[0] == "VIEW" else "TABLE"
-        con.execute(f"DROP {kind} {dotted('memory', *name)}")
-
-
-def _describe(con: duckdb.DuckDBPyConnection, model: SqlModel) -> dict[str, Type]:
-    rows = con.execute(f"DESCRIBE {model.query.text}").fetchall()
-    return {row[0]: parse_type(row[1]) for row in rows}
-
-
-def _described(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, Type]:
+def described(con: duckdb.DuckDBPyConnection, query: str) -> dict[str, Type]:
+    """The columns of a query's result. Raises ModelFailed for types that no lake stores."""
     found = {}
-    for name, kind, *_ in con.execute(f"DESCRIBE {ident(table)}").fetchall():
+    for name, kind, *_ in con.execute(f"DESCRIBE {query}").fetchall():
         try:
             found[name] = parse_type(kind)
         except ValueError as error:
@@ -242,16 +236,17 @@ def _judge(
     build.columns = {name: column.type for name, column in contract.columns.items()}
     build.checks = [(check.code, check.remedy) for check in compiled.checks]
     if compiled.is_trivial:
-        con.execute(f"CREATE TABLE {build.result} AS {query}")
+        made = con.execute(f"CREATE TABLE {build.result} AS {query}").fetchone()
     else:
         table = f"judged_{build.identity.step}"
         build.temp_tables.append(table)
         build.verdict = judge(con, compiled, f"({query}\n)", table)
         _settle(con, build, compiled, table)
-        con.execute(
+        made = con.execute(
             f"CREATE TABLE {build.result} AS SELECT {column_list(build.columns)} "
             f"FROM {ident(table)} WHERE _fate = {Fate.LANDED.value}"
-        )
+        ).fetchone()
+    build.row_count = int(made[0]) if made else 0
     if contract.key:
         _check_key(con, build, contract)
 
@@ -333,7 +328,8 @@ def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contr
     if contract.on_duplicate is OnDuplicate.KEEP_FIRST:
         con.execute(f"DELETE FROM {build.result} WHERE rowid IN ({repeats})")
         build.deduplicated = count
-        build.verdict = build.verdict or _whole(con, build, count)
+        build.verdict = build.verdict or Verdict(table="", fates={Fate.LANDED: build.row_count})
+        build.row_count -= count
         return
     build.broken["key.duplicate"] = count
     build.samples["key.duplicate"] = [
@@ -350,11 +346,6 @@ def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contr
         f"the key ({', '.join(key)}): it is there already",
         "group by the key, or set `on_duplicate: keep first`",
     )
-
-
-def _whole(con: duckdb.DuckDBPyConnection, build: FullBuild, gone: int) -> Verdict:
-    row = con.execute(f"SELECT count(*) FROM {build.result}").fetchone()
-    return Verdict(table="", fates={Fate.LANDED: int(row[0]) + gone if row else gone})
 
 
 _RUNTIME = (

@@ -87,11 +87,11 @@ class Group:
         more = f" and {len(steps) - 5} more" if len(steps) > 5 else ""
         outcomes = []
         positions: dict[DatasetName, Position] = {}
-        with self.lake.commit(CommitNote(message=f"{names}{more}", run_id=self.run_id)) as snapshot:
+        with self.lake.commit(CommitNote(message=f"{names}{more}", run_id=self.run_id)) as commit:
             for step in steps:
                 _settle_inputs(step, positions)
-                ledger = step.apply(self.lake, snapshot)
-                position = Position(step.identity.table, snapshot)
+                ledger = step.apply(commit)
+                position = Position(step.identity.table, commit.snapshot_id)
                 positions[step.identity.dataset] = position
                 outcomes.append(Outcome(step, ledger, position))
         return outcomes
@@ -114,9 +114,9 @@ class Group:
                 try:
                     _settle_inputs(step, positions)
                     note = CommitNote(message=str(name), run_id=self.run_id)
-                    with self.lake.commit(note) as snapshot:
-                        ledger = step.apply(self.lake, snapshot)
-                    positions[name] = Position(step.identity.table, snapshot)
+                    with self.lake.commit(note) as commit:
+                        ledger = step.apply(commit)
+                    positions[name] = Position(step.identity.table, commit.snapshot_id)
                     outcomes.append(Outcome(step, ledger, positions[name]))
                 except HeadwaterError as problem:
                     error = problem

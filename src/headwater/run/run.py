@@ -24,13 +24,14 @@ from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput
 from headwater.ingest.land import Landing, land
-from headwater.lake.lake import CommitNote, Lake, at, now, user_name
+from headwater.lake.commit import Commit, at, now
+from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, State
 from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
 from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
-from headwater.refresh.full import FullBuild, compute
+from headwater.refresh.full import FullBuild, compute, described
 from headwater.run.group import Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
@@ -108,9 +109,11 @@ class _Run:
     records: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     committed: int = 0
     step_count: int = 0
+    session_schemas: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
+        self.mark = self.lake.change_mark()
         self.state: State = self.lake.state()
         self.schemas.update(self.bound.schemas)
         self.clock = time.monotonic()
@@ -174,9 +177,16 @@ class _Run:
                     f"another run has worked on {name} for {self.lake.locks.timeout_s:g} s",
                     hint="wait for it to end, or raise lock_timeout_s in headwater.yaml",
                 ) from error
-        if self.lake.snapshot_id() != self.state.snapshot_id:
-            self.state = self.lake.state()
+        self.look_again()
         return lock
+
+    def look_again(self) -> None:
+        """Read the lake's state again if anybody has committed since."""
+        mark = self.lake.change_mark()
+        if mark != self.mark:
+            self.mark = mark
+            if self.lake.snapshot_id() != self.state.snapshot_id:
+                self.state = self.lake.state()
 
     def next_step(self) -> int:
         """Steps are numbered from 1, in the order in which they are planned."""
@@ -196,6 +206,7 @@ class _Run:
             expected=build.position if build else None,
             action=action.value,
             reason=reason,
+            there=build.columns if build else {},
         )
 
     # ---- landing
@@ -353,7 +364,6 @@ class _Run:
             self.group.add(build, lock)
             step.status = "done"
             step.seconds = time.monotonic() - started
-            self.views.pop(name, None)
             self.note_schema(model, build.columns)
             if build.prewritten:
                 self.flush()
@@ -378,8 +388,8 @@ class _Run:
         name = model.name
         if not self.fingerprint(name):
             self.place_inputs(model)
-            rows = self.lake.con.execute(f"DESCRIBE {model.query.text}").fetchall()  # type: ignore[union-attr]
-            self.schemas[name] = {row[0]: parse_type(row[1]) for row in rows}
+            assert isinstance(model, SqlModel)
+            self.schemas[name] = described(self.lake.con, model.query.text)
         mark = self.fingerprint(name)
         fresh = [given for given in model.inputs if self.group.waiting(given)]
         for given in model.inputs:
@@ -405,13 +415,13 @@ class _Run:
 
     def compute(self, model: SqlModel | PythonModel, identity: StepIdentity) -> FullBuild:
         self.place_inputs(model)
+        self.make_room(model.name)
         awaiting = tuple(given for given in model.inputs if self.group.waiting(given))
         inputs = {given: self.positions[given] for given in model.inputs if given not in awaiting}
-        build = compute(self.lake, identity, self.project.folder, model, inputs)
+        schema = self.bound.results.get(model.name)
+        build = compute(self.lake, identity, self.project.folder, model, inputs, schema)
         build.awaiting = awaiting
-        there = self.lake.columns_of(identity.table)
-        wanted = {column: kind.sql for column, kind in build.columns.items()}
-        if there and _shape(there) != _shape(wanted):
+        if identity.there and _shape(identity.there) != _shape(build.types):
             # A function may return other columns than before; then it is another table.
             table = table_name(model.name, fingerprint(model, build.columns))
             build.identity = self.moved(identity, table)
@@ -419,7 +429,23 @@ class _Run:
 
     def moved(self, identity: StepIdentity, table: str) -> StepIdentity:
         build = self.state.builds.get((identity.dataset, table))
-        return replace(identity, table=table, expected=build.position if build else None)
+        return replace(
+            identity,
+            table=table,
+            expected=build.position if build else None,
+            there=build.columns if build else {},
+        )
+
+    def make_room(self, name: DatasetName) -> None:
+        """Nothing stands in the session under a dataset's name when it is built."""
+        if self.views.pop(name, None):
+            self.lake.con.execute(f"DROP VIEW {dotted('memory', *name)}")
+        self.make_schema(name)
+
+    def make_schema(self, name: DatasetName) -> None:
+        if name.schema not in self.session_schemas:
+            self.lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', name.schema)}")
+            self.session_schemas.add(name.schema)
 
     def note_schema(self, model: SqlModel | PythonModel, schema: dict[str, Type]) -> None:
         if model.name not in self.schemas:
@@ -436,9 +462,10 @@ class _Run:
             names = input_columns(dataset, self.schemas[given], self.present(given, words))
             body = f"SELECT {column_list(names)} FROM {at(self.positions[given])}"
             if self.views.get(given) != body:
-                con = self.lake.con
-                con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', given.schema)}")
-                con.execute(f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}")
+                self.make_schema(given)
+                self.lake.con.execute(
+                    f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}"
+                )
                 self.views[given] = body
 
     def present(self, given: DatasetName, words: frozenset[str]) -> frozenset[str]:
@@ -446,7 +473,9 @@ class _Run:
         dataset = self.graph.datasets[given]
         if not isinstance(dataset, SourceDataset) or not words & ORIGIN_COLUMNS.keys():
             return frozenset()
-        there = self.lake.columns_of(self.positions[given].table)
+        table = self.positions[given].table
+        build = self.state.builds.get((given, table))
+        there = build.columns if build else {}
         return words & there.keys() & ORIGIN_COLUMNS.keys()
 
     # ---- committing
@@ -462,7 +491,6 @@ class _Run:
         identity = outcome.step.identity
         name = identity.dataset
         step = self.steps[name]
-        self.views.pop(name, None)
         if outcome.error or not outcome.position or not outcome.ledger:
             self.fail(step, outcome.error or HeadwaterError("it was not committed"), identity)
             for below in self.graph.downstream([name]) - {name}:
@@ -474,9 +502,8 @@ class _Run:
         self.positions[name] = outcome.position
         step.status = "done"
         step.ledger = _add(step.ledger, outcome.ledger)
-        # Our own commit moved the lake on; the state is read again when it is needed.
         if isinstance(outcome.step, Landing):
-            self.state = self.lake.state()
+            self.look_again()
         else:
             self.observer.done(step)
 
@@ -502,17 +529,17 @@ class _Run:
             report.seconds = time.monotonic() - self.clock
             return report
         note = CommitNote(message=f"release of run {self.run_id}", run_id=self.run_id)
-        with self.lake.commit(note):
+        with self.lake.commit(note) as commit:
             state = self.lake.state_within()
             decision = self.decide_release(state.released)
             report.moves, report.held = decision.moves, decision.held
             report.removed = decision.removed
             if not decision.is_empty:
                 report.release = state.release_id + 1
-                self.write_release(report.release, decision)
+                self.write_release(commit, report.release, decision)
             for table in ("files", "steps", "checks"):
-                self.lake.insert(table, [row for kind, row in self.records if kind == table])
-            self.lake.insert("runs", [self.run_row(report)])
+                commit.note(table, [row for kind, row in self.records if kind == table])
+            commit.note("runs", [self.run_row(report)])
         report.seconds = time.monotonic() - self.clock
         return report
 
@@ -524,21 +551,15 @@ class _Run:
             self.graph, ready, self.failed, released, gone, atomic=self.options.atomic
         )
 
-    def write_release(self, release_id: int, decision: ReleaseDecision) -> None:
-        lake = self.lake
-        rows: list[dict[str, Any]] = []
-        schemas = {name.schema for name in decision.moves}
-        for schema in sorted(schemas):
-            lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('lake', schema)}")
-        for name, position in decision.moves.items():
-            lake.replace_view(name, position)
-            rows.append(self.name_row(release_id, name, position))
+    def write_release(self, commit: Commit, release_id: int, decision: ReleaseDecision) -> None:
+        commit.point_views(decision.moves)
+        rows = [self.name_row(release_id, name, p) for name, p in decision.moves.items()]
         for name in decision.removed:
-            lake.con.execute(f"DROP VIEW IF EXISTS {dotted('lake', *name)}")
+            commit.drop_view(name)
             rows.append(self.name_row(release_id, name, None))
-        lake.insert("release_names", rows)
+        commit.note("release_names", rows)
         moved = ", ".join(str(name) for name in list(decision.moves)[:8])
-        lake.insert(
+        commit.note(
             "releases",
             [
                 {

@@ -1,0 +1,152 @@
+"""One commit of the lake: what is written between its beginning and its end.
+
+Records for the state tables are gathered and written at the end, one statement a table: a
+commit of two hundred steps costs little more than a commit of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from headwater.lake.state import STATE_TABLES, Position
+from headwater.names import DatasetName
+from headwater.sql.quote import dotted, ident
+
+
+def now() -> datetime:
+    """The moment, UTC, without a zone, as the state tables keep it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def built(table: str) -> str:
+    """A built table, as SQL."""
+    return dotted("lake", "built", table)
+
+
+def at(position: Position) -> str:
+    """A built table at its snapshot, as a SQL subquery."""
+    return f"(SELECT * FROM {built(position.table)} AT (VERSION => {position.snapshot_id}))"
+
+
+class Commit:
+    """An open commit. `snapshot_id`: the snapshot that it will be."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, snapshot_id: int) -> None:
+        self.con = con
+        self.snapshot_id = snapshot_id
+        self._notes: dict[str, list[Mapping[str, Any]]] = {}
+        self._newest: dict[tuple[str, str], int] | None = None
+
+    # ---- built tables
+
+    def newest(self, dataset: DatasetName, table: str) -> int | None:
+        """The snapshot of a built table's newest build before this commit."""
+        if self._newest is None:
+            rows = self.con.execute(
+                "SELECT dataset, built_table, max(snapshot_id) FROM lake.headwater.builds "
+                "GROUP BY dataset, built_table"
+            ).fetchall()
+            self._newest = {(row[0], row[1]): row[2] for row in rows}
+        return self._newest.get((str(dataset), table))
+
+    def create(self, table: str, columns: Mapping[str, str], query: str) -> int:
+        """Make a built table of a query's rows. Returns how many."""
+        picked = ", ".join(
+            f"CAST({ident(n)} AS {kind}) AS {ident(n)}" for n, kind in columns.items()
+        )
+        return self._count_of(f"CREATE TABLE {built(table)} AS SELECT {picked} FROM ({query})")
+
+    def create_empty(self, table: str, columns: Mapping[str, str]) -> None:
+        """Make a built table without rows."""
+        body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
+        self.con.execute(f"CREATE TABLE {built(table)} ({body})")
+
+    def add_columns(self, table: str, columns: Mapping[str, str], there: Mapping[str, str]) -> None:
+        """Add to a built table those of `columns` that it lacks; `there`: those that it has."""
+        folded = {name.lower() for name in there}
+        for name, kind in columns.items():
+            if name.lower() not in folded:
+                self.con.execute(f"ALTER TABLE {built(table)} ADD COLUMN {ident(name)} {kind}")
+
+    def append(self, table: str, columns: Sequence[str], query: str) -> int:
+        """Insert a query's rows into a built table, by name. Returns how many."""
+        names = ", ".join(ident(name) for name in columns)
+        return self._count_of(f"INSERT INTO {built(table)} ({names}) SELECT {names} FROM ({query})")
+
+    def register_file(self, table: str, path: Path) -> None:
+        """Make a Parquet file in the table's folder part of it."""
+        self.con.execute(
+            "CALL ducklake_add_data_files('lake', ?, ?, schema => 'built', allow_missing => true)",
+            [table, str(path)],
+        )
+
+    def empty(self, table: str) -> int:
+        """Remove a built table's rows; earlier snapshots keep theirs. Returns how many."""
+        return self._count_of(f"DELETE FROM {built(table)}")
+
+    def count(self, table: str) -> int:
+        """The rows of a built table as this commit leaves it. Answered from metadata."""
+        return self._count_of(f"SELECT count(*) FROM {built(table)}")
+
+    def _count_of(self, sql: str) -> int:
+        row = self.con.execute(sql).fetchone()
+        return int(row[0]) if row else 0
+
+    # ---- names
+
+    def point_views(self, names: Mapping[DatasetName, Position]) -> None:
+        """Point prod's views at positions of earlier commits. They name no catalog, so any
+        DuckLake client can read them."""
+        self.con.execute("USE lake")
+        try:
+            for schema in sorted({name.schema for name in names}):
+                self.con.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(schema)}")
+            for name, position in names.items():
+                self.con.execute(
+                    f"CREATE OR REPLACE VIEW {dotted(*name)} AS SELECT * FROM "
+                    f"{dotted('built', position.table)} AT (VERSION => {position.snapshot_id})"
+                )
+        finally:
+            self.con.execute("USE memory")
+
+    def drop_view(self, name: DatasetName) -> None:
+        """Remove one of prod's views."""
+        self.con.execute(f"DROP VIEW IF EXISTS {dotted('lake', *name)}")
+
+    # ---- state tables
+
+    def note(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to a state table when the commit ends."""
+        self._notes.setdefault(table, []).extend(rows)
+
+    def write_notes(self) -> None:
+        """Write what was noted."""
+        for table, rows in self._notes.items():
+            if not rows:
+                continue
+            schema = pa.schema([(n, _ARROW[kind]) for n, kind in STATE_TABLES[table].items()])
+            batch = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+            self.con.register("state_rows", batch)
+            try:
+                self.con.execute(
+                    f"INSERT INTO {dotted('lake', 'headwater', table)} SELECT * FROM state_rows"
+                )
+            finally:
+                self.con.unregister("state_rows")
+        self._notes.clear()
+
+
+_ARROW: dict[str, pa.DataType] = {
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
