@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -60,7 +61,8 @@ def bind(
         if isinstance(dataset, SourceDataset):
             schema, mistake = _source_schema(con, project, dataset)
         elif isinstance(dataset, SqlModel) and all(given in schemas for given in dataset.inputs):
-            schema, mistake = _bind_model(con, project, dataset, schemas)
+            with _origins(con, project, dataset, schemas):
+                schema, mistake = _bind_model(con, project, dataset)
             if schema and not mistake:
                 results[name] = schema
                 schema, mistake = _against_contract(con, project, dataset, schema)
@@ -74,7 +76,7 @@ def bind(
             schema = known[name]
         if schema and not mistake:
             schemas[name] = schema
-            _create(con, name, schema, with_origin=isinstance(dataset, SourceDataset))
+            _create(con, name, schema)
     con.close()
     return Bound(schemas, results, tuple(mistakes))
 
@@ -105,17 +107,8 @@ def _source_schema(
 
 
 def _bind_model(
-    con: duckdb.DuckDBPyConnection,
-    project: Project,
-    model: SqlModel,
-    schemas: Mapping[DatasetName, Schema],
+    con: duckdb.DuckDBPyConnection, project: Project, model: SqlModel
 ) -> tuple[Schema | None, Mistake | None]:
-    for given in model.inputs:
-        names = input_columns(project.datasets[given], schemas[given], model.query.words)
-        con.execute(
-            f"CREATE OR REPLACE VIEW {dotted(*given)} AS "
-            f"SELECT {', '.join(ident(n) for n in names)} FROM {dotted('all', str(given))}"
-        )
     try:
         rows = con.execute(f"DESCRIBE {model.query.text}").fetchall()
     except duckdb.Error as error:
@@ -138,11 +131,33 @@ def _bind_model(
     return schema, None
 
 
+@contextmanager
+def _origins(
+    con: duckdb.DuckDBPyConnection,
+    project: Project,
+    model: SqlModel,
+    schemas: Mapping[DatasetName, Schema],
+) -> Iterator[None]:
+    """While a query is bound that names columns of origin, its sources have them."""
+    changed = []
+    for given in model.inputs:
+        names = input_columns(project.datasets[given], schemas[given], model.query.words)
+        if len(names) > len(schemas[given]):
+            wide = {name: {**schemas[given], **ORIGIN_COLUMNS}[name] for name in names}
+            _create(con, given, wide)
+            changed.append(given)
+    yield
+    for given in changed:
+        _create(con, given, schemas[given])
+
+
 def _against_contract(
     con: duckdb.DuckDBPyConnection, project: Project, model: SqlModel, schema: Schema
 ) -> tuple[Schema | None, Mistake | None]:
     """The model's own contract: its columns, key and rules are about the result."""
     contract = model.contract
+    if not (contract.columns or contract.key or contract.rules):
+        return schema, None
     folded = {name.lower() for name in schema}
     named = [*contract.columns, *contract.key]
     for name in named:
@@ -163,14 +178,10 @@ def _against_contract(
     return {name: column.type for name, column in contract.columns.items()}, None
 
 
-def _create(
-    con: duckdb.DuckDBPyConnection, name: DatasetName, schema: Schema, *, with_origin: bool
-) -> None:
-    columns = {**schema, **(ORIGIN_COLUMNS if with_origin else {})}
-    body = ", ".join(f"{ident(n)} {t.sql}" for n, t in columns.items())
+def _create(con: duckdb.DuckDBPyConnection, name: DatasetName, schema: Schema) -> None:
+    body = ", ".join(f"{ident(n)} {t.sql}" for n, t in schema.items())
     con.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(name.schema)}")
-    con.execute('CREATE SCHEMA IF NOT EXISTS "all"')
-    con.execute(f"CREATE TABLE {dotted('all', str(name))} ({body})")
+    con.execute(f"CREATE OR REPLACE TABLE {dotted(*name)} ({body})")
 
 
 def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:

@@ -495,8 +495,8 @@ def _quarantine(
             ],
         )
     con.execute(f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)")
-    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchnumpy()
-    opened.originals(records["record"].tolist(), texts)
+    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchall()
+    opened.originals([row[0] for row in records], texts)
     _make_quarantine(con, landing)
     con.execute(
         f"INSERT INTO {ident(landing.quarantine_table)} "
@@ -618,11 +618,11 @@ def _quarantine_repeats(
         f"WHERE _row IN (SELECT _row FROM {ident(repeats)} WHERE file_id = {file.file_id})"
     )
     con.execute(f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)")
-    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchnumpy()
+    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchall()
     scratch = Path(str(con.execute("SELECT current_setting('temp_directory')").fetchone()[0]))  # type: ignore[index]
     opened = open_file(con, file.item, landing.dataset.definition, scratch / "repeats")
     try:
-        opened.originals(records["record"].tolist(), texts)
+        opened.originals([row[0] for row in records], texts)
     finally:
         opened.close()
     con.execute(

@@ -6,17 +6,17 @@ commit of two hundred steps costs little more than a commit of one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
-from headwater.sql.quote import dotted, ident
+from headwater.sql.quote import dotted, ident, literal
 
 
 def now() -> datetime:
@@ -32,6 +32,17 @@ def built(table: str) -> str:
 def at(position: Position) -> str:
     """A built table at its snapshot, as a SQL subquery."""
     return f"(SELECT * FROM {built(position.table)} AT (VERSION => {position.snapshot_id}))"
+
+
+def rows_of_json(columns: Mapping[str, str]) -> str:
+    """SELECT of `columns` from one parameter: a JSON list of objects.
+
+    Lists of Python values as parameters, or an Arrow table made of them, would make DuckDB or
+    pyarrow import pandas wherever it is installed, which takes longer than a commit.
+    """
+    shape = literal(json.dumps([dict(columns)]))
+    picked = ", ".join(f"row.{ident(name)}" for name in columns)
+    return f"SELECT {picked} FROM (SELECT unnest(json_transform(?, {shape})) AS row)"
 
 
 class Commit:
@@ -130,23 +141,8 @@ class Commit:
         for table, rows in self._notes.items():
             if not rows:
                 continue
-            schema = pa.schema([(n, _ARROW[kind]) for n, kind in STATE_TABLES[table].items()])
-            batch = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-            self.con.register("state_rows", batch)
-            try:
-                self.con.execute(
-                    f"INSERT INTO {dotted('lake', 'headwater', table)} SELECT * FROM state_rows"
-                )
-            finally:
-                self.con.unregister("state_rows")
+            rows_sql = rows_of_json(STATE_TABLES[table])
+            text = json.dumps([dict(row) for row in rows], default=str)
+            target = dotted("lake", "headwater", table)
+            self.con.execute(f"INSERT INTO {target} {rows_sql}", [text])
         self._notes.clear()
-
-
-_ARROW: dict[str, pa.DataType] = {
-    "VARCHAR": pa.string(),
-    "VARCHAR[]": pa.list_(pa.string()),
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "TIMESTAMP": pa.timestamp("us"),
-}

@@ -29,6 +29,7 @@ from headwater.lake.state import (
     Build,
     LandedFile,
     Position,
+    Release,
     State,
 )
 from headwater.names import DatasetName
@@ -131,8 +132,7 @@ class Lake:
             raise _explain(error, self.folder) from error
 
     def _prepare(self) -> None:
-        known = self._state_tables()
-        if "lake_format" in known:
+        if self._format():
             self._check_format()
             return
         self._refuse_strangers()
@@ -153,16 +153,27 @@ class Lake:
                 ],
             )
 
+    def _format(self) -> tuple[int, str] | None:
+        """The lake's format and the Headwater that made it; None where there is none yet."""
+        try:
+            rows = self.con.execute(
+                "SELECT version, headwater_version FROM lake.headwater.lake_format"
+            ).fetchall()
+        except duckdb.CatalogException:
+            return None
+        except duckdb.Error as error:
+            raise _explain(error, self.folder) from error
+        return max(rows, default=None)
+
     def _check_format(self) -> None:
-        if "lake_format" not in self._state_tables():
+        found = self._format()
+        if found is None:
             self._refuse_strangers()
             # A first run is making it just now, or was killed while it did.
             raise _no_lake(self.folder)
-        found = self._rows("SELECT version, headwater_version FROM lake.headwater.lake_format")
-        newest = max(found)
-        if newest[0] > FORMAT_VERSION:
+        if found[0] > FORMAT_VERSION:
             raise LakeTooNew(
-                f"the lake has format {newest[0]}, made by Headwater {newest[1]}; "
+                f"the lake has format {found[0]}, made by Headwater {found[1]}; "
                 f"this is Headwater {version('headwater')}, which knows format {FORMAT_VERSION}",
                 where=str(self.folder),
                 hint="upgrade: pip install --upgrade headwater",
@@ -176,13 +187,6 @@ class Lake:
                 where=str(self.folder),
                 hint="set another `lake:` folder in headwater.yaml",
             )
-
-    def _state_tables(self) -> set[str]:
-        rows = self._rows(
-            "SELECT table_name FROM duckdb_tables() "
-            "WHERE database_name = 'lake' AND schema_name = 'headwater'"
-        )
-        return {row[0] for row in rows}
 
     # ---- reading
 
@@ -213,29 +217,28 @@ class Lake:
 
     def state_within(self) -> State:
         """The same inside a transaction or reading that is already open."""
-        released = {}
-        release_id = 0
-        for number, dataset, table, snapshot in self._newest(
-            "release_names", "dataset", "release_id", where="environment = 'prod'"
-        ):
-            release_id = max(release_id, number)
-            if table is not None:
-                released[DatasetName.parse(dataset)] = Position(table, snapshot)
-        builds = self._newest_builds()
+        release = self.release()
         return State(
             snapshot_id=self.snapshot_id(),
-            builds=builds,
+            builds=self._newest_builds(),
             files=self._newest_files(),
-            released=released,
-            release_id=release_id,
+            released=release.names,
+            release_id=release.release_id,
         )
 
-    def _newest(self, table: str, key: str, order: str, where: str) -> list[tuple[Any, ...]]:
-        return self._rows(
-            f"SELECT release_id, dataset, built_table, snapshot_id "
-            f"FROM {dotted('lake', 'headwater', table)} WHERE {where} "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order} DESC) = 1"
+    def release(self) -> Release:
+        """The names of prod, within an open reading or commit."""
+        rows = self._rows(
+            "SELECT release_id, dataset, built_table, snapshot_id FROM "
+            "lake.headwater.release_names WHERE environment = 'prod' "
+            "QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY release_id DESC) = 1"
         )
+        names = {
+            DatasetName.parse(dataset): Position(table, snapshot)
+            for _, dataset, table, snapshot in rows
+            if table is not None
+        }
+        return Release(max((row[0] for row in rows), default=0), names)
 
     def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
         rows = self._rows(
@@ -282,16 +285,6 @@ class Lake:
                 records=row[9],
             )
             for row in rows
-        }
-
-    def released(self) -> dict[DatasetName, Position]:
-        """The names of prod, within an open reading."""
-        return {
-            DatasetName.parse(row[1]): Position(row[2], row[3])
-            for row in self._newest(
-                "release_names", "dataset", "release_id", where="environment = 'prod'"
-            )
-            if row[2] is not None
         }
 
     # ---- writing

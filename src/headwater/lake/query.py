@@ -7,12 +7,11 @@ load, attach, or reach files and network, unless `allow_files` says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
 
 from headwater.engine.session import Limits
 from headwater.errors import QueryRefused, UnknownDataset, suggestion
@@ -22,6 +21,9 @@ from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
 from headwater.sql.query import table_parts
 from headwater.sql.quote import dotted
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # 70 ms that only a query's result needs
 
 TABLE_FUNCTIONS = frozenset(
     ["range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"]
@@ -150,7 +152,7 @@ def _confine(lake: Lake) -> None:
 
 def _place(lake: Lake, tables: list[tuple[str, ...]]) -> None:
     """Put each table that the query names into the session, at its released position."""
-    released = lake.released()
+    released = lake.release().names
     for parts in tables:
         if len(parts) == 2 and parts[0] == "headwater" and parts[1] in STATE_TABLES:
             body = f"SELECT * FROM {dotted('lake', *parts)}"
@@ -164,7 +166,7 @@ def _place(lake: Lake, tables: list[tuple[str, ...]]) -> None:
         lake.con.execute(f"CREATE VIEW {dotted('memory', *parts)} AS {body}")
 
 
-def _unknown(parts: tuple[str, ...], released: dict[DatasetName, Position]) -> UnknownDataset:
+def _unknown(parts: tuple[str, ...], released: Mapping[DatasetName, Position]) -> UnknownDataset:
     name = ".".join(parts)
     known = [str(dataset) for dataset in released] + [f"headwater.{t}" for t in STATE_TABLES]
     same = [dataset for dataset in known if dataset.endswith(f".{name}")]

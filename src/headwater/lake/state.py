@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from headwater.names import DatasetName
 
@@ -179,6 +178,14 @@ class LandedFile:
     records: int
 
 
+@dataclass(frozen=True)
+class Release:
+    """The names of prod as the newest release left them. `release_id` 0: there is none yet."""
+
+    release_id: int
+    names: Mapping[DatasetName, Position]
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     """What the lake knows, at one snapshot.
@@ -202,6 +209,3 @@ class State:
             if name == dataset and build.fingerprint == fingerprint
         ]
         return max(found, key=lambda build: build.position.snapshot_id, default=None)
-
-
-Row = Mapping[str, Any]

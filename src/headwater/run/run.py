@@ -524,18 +524,22 @@ class _Run:
     def release(self) -> Report:
         """Move prod's names in one commit, with the record of the run."""
         report = Report(run_id=self.run_id, steps=list(self.steps.values()))
-        decision = self.decide_release(self.lake.state().released)
-        if decision.is_empty and not self.records and not self.committed and not self.failed:
+        if not (self.records or self.committed or self.failed):
+            self.look_again()
+            idle = self.decide_release(self.state.released).is_empty
+        else:
+            idle = False
+        if idle:
             report.seconds = time.monotonic() - self.clock
             return report
         note = CommitNote(message=f"release of run {self.run_id}", run_id=self.run_id)
         with self.lake.commit(note) as commit:
-            state = self.lake.state_within()
-            decision = self.decide_release(state.released)
+            before = self.lake.release()
+            decision = self.decide_release(before.names)
             report.moves, report.held = decision.moves, decision.held
             report.removed = decision.removed
             if not decision.is_empty:
-                report.release = state.release_id + 1
+                report.release = before.release_id + 1
                 self.write_release(commit, report.release, decision)
             for table in ("files", "steps", "checks"):
                 commit.note(table, [row for kind, row in self.records if kind == table])

@@ -7,18 +7,17 @@ by blocks of 20,000 records.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from headwater.sources.files.spool import Spooled
 from headwater.sql.quote import ident
 
 _BLOCK_RECORDS = 20_000
 _MAX_CONTENT = 1 << 20
-_SCHEMA = pa.schema([("record", pa.int64()), ("line", pa.int64()), ("content", pa.string())])
 Found = tuple[int, int, bytes]
 
 
@@ -45,10 +44,12 @@ def fill(
 def _flush(con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, int, str]]) -> None:
     if not block:
         return
-    columns = [pa.array(list(part)) for part in zip(*block, strict=True)]
-    con.register("originals_block", pa.Table.from_arrays(columns, schema=_SCHEMA))
-    con.execute(f"INSERT INTO {ident(table)} SELECT * FROM originals_block")
-    con.unregister("originals_block")
+    text = json.dumps(block, ensure_ascii=False)
+    con.execute(
+        f"INSERT INTO {ident(table)} SELECT CAST(row[1] AS BIGINT), CAST(row[2] AS BIGINT), row[3] "
+        "FROM (SELECT unnest(json_transform(?, '[[\"VARCHAR\"]]')) AS row)",
+        [text],
+    )
     block.clear()
 
 
