@@ -69,7 +69,9 @@ def test_a_reader_needs_no_lock(tmp_path):
     project = hw.open_project(tmp_path)
     project.run()
     with project.open_lake() as lake, lake.locks.commit():
-        rows = project.query("SELECT sum(received) FROM headwater.ledger WHERE dataset = 'src.events'")
+        rows = project.query(
+            "SELECT sum(received) FROM headwater.ledger WHERE dataset = 'src.events'"
+        )
         assert rows.rows() == [(ROWS_PER_FILE,)]
 
 
@@ -81,7 +83,8 @@ def test_each_commit_carries_author_message_and_run(tmp_path):
     with project.read_lake() as lake:
         rows = lake.con.execute(
             "SELECT author, commit_message, commit_extra_info FROM lake.snapshots() "
-            "WHERE snapshot_id > 1 ORDER BY snapshot_id"
+            "WHERE snapshot_id > (SELECT snapshot_id FROM lake.snapshots() "
+            "WHERE commit_message = 'make the lake') ORDER BY snapshot_id"
         ).fetchall()
     assert rows
     for author, message, extra in rows:

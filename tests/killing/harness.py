@@ -41,7 +41,11 @@ datasets:
       amount: {type: integer, min: 0}
 """
 STAGING = "SELECT id, kind, amount FROM src.events"
-TOTALS = "/*\nkey: kind\n*/\nSELECT kind, count(*) AS n, sum(amount) AS total FROM staging.events GROUP BY kind"
+TOTALS = """/*
+key: kind
+*/
+SELECT kind, count(*) AS n, sum(amount) AS total FROM staging.events GROUP BY kind
+"""
 COUNTS = "SELECT sum(n) AS n FROM marts.totals"
 SEEN = (
     "SELECT (SELECT count(*) FROM src.events), (SELECT count(*) FROM staging.events), "
@@ -139,9 +143,7 @@ def read_for_ever(folder: Path, report: Path) -> None:
 def _plain_client(folder: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     extensions.load(con, *extensions.LAKE)
-    con.execute(
-        f"ATTACH 'ducklake:sqlite:{folder}/.headwater/catalog.sqlite' AS other (READ_ONLY)"
-    )
+    con.execute(f"ATTACH 'ducklake:sqlite:{folder}/.headwater/catalog.sqlite' AS other (READ_ONLY)")
     con.execute("USE other")
     return con
 
@@ -170,7 +172,9 @@ def check(folder: Path, files: int) -> None:
     )
     for dataset, received, accounted, net, after, balanced in sums:
         if not balanced or received != accounted or net != after:
-            raise Broken(f"the ledger of {dataset} does not balance: {received}, {accounted}, {net}")
+            raise Broken(
+                f"the ledger of {dataset} does not balance: {received}, {accounted}, {net}"
+            )
     received = {row[0]: row[1] for row in sums}["src.events"]
     if received != files * ROWS_PER_FILE:
         raise Broken(f"{received} rows received of {files * ROWS_PER_FILE}")

@@ -11,6 +11,7 @@ file and 20,000 quarantined records.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ from headwater.lake.step import (
 )
 from headwater.names import DatasetName
 from headwater.project.definitions import Origin, SourceDataset
-from headwater.sources.batch import Batch, Fragment, Item, OpenItem
+from headwater.sources.batch import Batch, Item, OpenItem
 from headwater.sources.files.connector import open_file
 from headwater.sql.quote import ident, literal
 
@@ -174,10 +175,11 @@ class Landing:
             "INSERT INTO lake.headwater.quarantine SELECT "
             f"{name} || '/' || file_id || '/' || record, {name}, "
             f"{literal(self.identity.table)}, reasons, path, "
-            "line, file_id, record, content, ?, ?, ? "
+            f"line, file_id, record, content, {literal(self.identity.run_id)}, "
+            f"{self.identity.step}, {literal(now())} "
             f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record"
         )
-        row = commit.con.execute(sql, [self.identity.run_id, self.identity.step, now()]).fetchone()
+        row = commit.con.execute(sql).fetchone()
         return int(row[0]) if row else 0
 
     def _write_files(self, commit: Commit) -> None:
@@ -303,7 +305,7 @@ def land(
         _refuse_failed_rows(lake.con, landing)
         _set_columns(landing)
         if dataset.contract.key and landing.files:
-            _find_repeats(lake, landing)
+            _find_repeats(lake, landing, scratch)
         landing.row_count = landing.sum(Fate.LANDED) - sum(f.repeats for f in landing.files)
         if landing.row_count > PREWRITTEN_ROWS:
             landing.prewritten = write_ahead(lake, identity, _ordered(landing))
@@ -334,7 +336,7 @@ def _read_file(
         landing.temp_tables.append(table)
         try:
             verdict = judge(con, compiled, opened.batch.relation, table)
-            fragments = opened.fragments()
+            fragments, shifted = _count_fragments(con, landing, opened, table)
         except duckdb.Error as error:
             raise _unreadable(item, error) from error
         if not opened.still_the_same():
@@ -349,27 +351,25 @@ def _read_file(
         ignores = landing.dataset.contract.unexpected_columns is UnexpectedColumns.IGNORE
         if ignores and compiled.unexpected:
             notes.append(f"left out the columns {', '.join(compiled.unexpected)}")
-        shifted = _shifts(con, landing, table, fragments)
         file = ReadFile(
             item=item,
             file_id=file_id,
             content_hash=opened.batch.content_hash,
             compiled=compiled,
             verdict=verdict,
-            fragments=len(fragments),
+            fragments=fragments,
             shifted=shifted,
             notes=tuple(notes),
             broken={},
         )
-        _quarantine(con, landing, file, opened, fragments)
+        _quarantine(con, landing, file, opened)
         return file
     except BaseException:
         con.execute(f"DROP TABLE IF EXISTS {ident(table)}")
         raise
     finally:
         opened.close()
-        for path in scratch.glob("*"):
-            path.unlink(missing_ok=True)
+        _empty(scratch)
 
 
 def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
@@ -435,75 +435,84 @@ def _unreadable(item: Item, error: duckdb.Error) -> HeadwaterError:
     )
 
 
-def _shifts(
-    con: duckdb.DuckDBPyConnection, landing: Landing, table: str, fragments: Sequence[Fragment]
-) -> str:
-    """A temp table that says from which row on how many fragments stand before it."""
-    if not fragments:
-        return ""
-    shifts: dict[int, int] = {}
-    for nth, fragment in enumerate(fragments, start=1):
-        shifts[fragment.record - nth] = nth
-    name = f"{table}_shifts"
-    landing.temp_tables.append(name)
-    con.execute(f"CREATE TEMP TABLE {ident(name)} (from_row BIGINT, shift BIGINT)")
+def _count_fragments(
+    con: duckdb.DuckDBPyConnection, landing: Landing, opened: OpenItem, table: str
+) -> tuple[int, str]:
+    """How many fragments the file has, and the temp table that says from which row on how many
+    of them stand before it ("" without any)."""
+    fragments, shifts = f"{table}_fragments", f"{table}_shifts"
+    landing.temp_tables += [fragments, shifts]
+    count = opened.fragments(fragments)
+    if not count:
+        return 0, ""
     con.execute(
-        f"INSERT INTO {ident(name)} SELECT unnest(?), unnest(?)",
-        [list(shifts), list(shifts.values())],
+        f"CREATE TEMP TABLE {ident(shifts)} AS SELECT record - nth AS from_row, max(nth) AS shift "
+        "FROM (SELECT record, row_number() OVER (ORDER BY record) AS nth "
+        f"FROM {ident(fragments)}) GROUP BY from_row"
     )
-    return name
+    return count, shifts
 
 
 def _quarantine(
-    con: duckdb.DuckDBPyConnection,
-    landing: Landing,
-    file: ReadFile,
-    opened: OpenItem,
-    fragments: Sequence[Fragment],
+    con: duckdb.DuckDBPyConnection, landing: Landing, file: ReadFile, opened: OpenItem
 ) -> None:
     """Add the file's quarantined records to the step's quarantine, with their original text."""
-    if len(fragments) + file.verdict.received == file.verdict.count(Fate.LANDED) and not (
-        file.verdict.warned
-    ):
+    landed = file.verdict.count(Fate.LANDED)
+    if file.verdict.received + file.fragments == landed and not file.verdict.warned:
         return
-    explained = f"{file.verdict.table}_explained"
-    rejected = f"{file.verdict.table}_rejected"
-    texts = f"{file.verdict.table}_texts"
-    landing.temp_tables += [explained, rejected, texts]
-    explain(con, file.compiled, file.verdict.table, explained)
+    table = file.verdict.table
+    explained, rejected = f"{table}_explained", f"{table}_rejected"
+    landing.temp_tables += [explained, rejected]
+    explain(con, file.compiled, table, explained)
     file.broken.update(count_reasons(con, explained))
-    for fragment in fragments:
-        file.broken[fragment.code] = file.broken.get(fragment.code, 0) + 1
     for check in file.compiled.checks:
         if check.remedy is Remedy.FAIL and check.code in file.broken:
-            landing.samples[check.code] = sample_rows(
-                con, file.verdict.table, explained, check.code
-            )
+            landing.samples[check.code] = sample_rows(con, table, explained, check.code)
     con.execute(
         f"CREATE TEMP TABLE {ident(rejected)} AS "
         f"SELECT {_record(file)} AS record, e.reasons, CAST(to_json(b._raw) AS VARCHAR) AS content "
         f"FROM {_numbered(file)} b JOIN {ident(explained)} e ON b._row = e._id "
         f"WHERE e._fate = {Fate.QUARANTINED.value}"
     )
-    if fragments:
+    if file.fragments:
+        fragments = ident(f"{table}_fragments")
         con.execute(
-            f"INSERT INTO {ident(rejected)} SELECT unnest(?), [unnest(?)], unnest(?)",
-            [
-                [fragment.record for fragment in fragments],
-                [fragment.code for fragment in fragments],
-                [fragment.content for fragment in fragments],
-            ],
+            f"INSERT INTO {ident(rejected)} SELECT record, [code], content FROM {fragments}"
         )
-    con.execute(f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)")
-    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchall()
-    opened.originals([row[0] for row in records], texts)
+        counts = con.execute(f"SELECT code, count(*) FROM {fragments} GROUP BY code").fetchall()
+        file.broken.update(counts)
+    _add_to_quarantine(con, landing, file, opened, rejected)
+
+
+def _add_to_quarantine(
+    con: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    file: ReadFile,
+    opened: OpenItem,
+    rejected: str,
+) -> None:
+    """Put the rows of `rejected` (record, reasons, content) into the step's quarantine, with
+    their lines and original text where the file has such."""
     _make_quarantine(con, landing)
+    texts = f"{rejected}_texts"
+    landing.temp_tables.append(texts)
+    con.execute(f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)")
+    opened.originals(_sorted_records(con, rejected), texts)
     con.execute(
         f"INSERT INTO {ident(landing.quarantine_table)} "
         f"SELECT {file.file_id}, r.record, t.line, {literal(file.item.path)}, r.reasons, "
         f"coalesce(t.content, r.content) FROM {ident(rejected)} r "
         f"LEFT JOIN {ident(texts)} t ON r.record = t.record"
     )
+
+
+def _sorted_records(con: duckdb.DuckDBPyConnection, table: str) -> array[int]:
+    """The record numbers of a table, ascending; 8 bytes each."""
+    found = array("q")
+    result = con.execute(f"SELECT record FROM {ident(table)} ORDER BY record")
+    while part := result.fetchmany(10_000):
+        found.extend(row[0] for row in part)
+    return found
 
 
 def _make_quarantine(con: duckdb.DuckDBPyConnection, landing: Landing) -> None:
@@ -559,7 +568,7 @@ def _set_columns(landing: Landing) -> None:
     landing.columns = columns
 
 
-def _find_repeats(lake: Lake, landing: Landing) -> None:
+def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
     """Find the rows whose key came before, and do with them what `on_duplicate` says."""
     contract, con = landing.dataset.contract, lake.con
     key = contract.key
@@ -595,7 +604,7 @@ def _find_repeats(lake: Lake, landing: Landing) -> None:
             broken = dict(file.broken)
             if action is OnDuplicate.QUARANTINE:
                 broken["key.duplicate"] = repeats
-                _quarantine_repeats(con, landing, file, table)
+                _quarantine_repeats(con, landing, file, table, scratch)
             landing.files[number] = _with_repeats(file, repeats, broken)
     if action is OnDuplicate.KEEP_FIRST:
         landing.deduplicated = total
@@ -606,28 +615,25 @@ def _with_repeats(file: ReadFile, repeats: int, broken: dict[str, int]) -> ReadF
 
 
 def _quarantine_repeats(
-    con: duckdb.DuckDBPyConnection, landing: Landing, file: ReadFile, repeats: str
+    con: duckdb.DuckDBPyConnection, landing: Landing, file: ReadFile, repeats: str, scratch: Path
 ) -> None:
-    _make_quarantine(con, landing)
-    rejected, texts = f"{file.verdict.table}_repeats", f"{file.verdict.table}_repeat_texts"
-    landing.temp_tables += [rejected, texts]
+    rejected = f"{file.verdict.table}_repeats"
+    landing.temp_tables.append(rejected)
     names = ", ".join(f"{ident(n)} := b.{ident(n)}" for n, _ in file.compiled.columns)
     con.execute(
         f"CREATE TEMP TABLE {ident(rejected)} AS SELECT {_record(file)} AS record, "
-        f"CAST(to_json(struct_pack({names})) AS VARCHAR) AS content FROM {_numbered(file)} b "
+        f"['key.duplicate'] AS reasons, CAST(to_json(struct_pack({names})) AS VARCHAR) AS content "
+        f"FROM {_numbered(file)} b "
         f"WHERE _row IN (SELECT _row FROM {ident(repeats)} WHERE file_id = {file.file_id})"
     )
-    con.execute(f"CREATE TEMP TABLE {ident(texts)} (record BIGINT, line BIGINT, content VARCHAR)")
-    records = con.execute(f"SELECT record FROM {ident(rejected)} ORDER BY record").fetchall()
-    scratch = Path(str(con.execute("SELECT current_setting('temp_directory')").fetchone()[0]))  # type: ignore[index]
-    opened = open_file(con, file.item, landing.dataset.definition, scratch / "repeats")
+    opened = open_file(con, file.item, landing.dataset.definition, scratch)
     try:
-        opened.originals([row[0] for row in records], texts)
+        _add_to_quarantine(con, landing, file, opened, rejected)
     finally:
         opened.close()
-    con.execute(
-        f"INSERT INTO {ident(landing.quarantine_table)} "
-        f"SELECT {file.file_id}, r.record, t.line, {literal(file.item.path)}, ['key.duplicate'], "
-        f"coalesce(t.content, r.content) FROM {ident(rejected)} r "
-        f"LEFT JOIN {ident(texts)} t ON r.record = t.record"
-    )
+        _empty(scratch)
+
+
+def _empty(scratch: Path) -> None:
+    for path in scratch.glob("*"):
+        path.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ commit of two hundred steps costs little more than a commit of one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ import duckdb
 from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
 from headwater.sql.quote import dotted, ident, literal
+from headwater.sql.quote import rows as values
 
 
 def now() -> datetime:
@@ -32,17 +32,6 @@ def built(table: str) -> str:
 def at(position: Position) -> str:
     """A built table at its snapshot, as a SQL subquery."""
     return f"(SELECT * FROM {built(position.table)} AT (VERSION => {position.snapshot_id}))"
-
-
-def rows_of_json(columns: Mapping[str, str]) -> str:
-    """SELECT of `columns` from one parameter: a JSON list of objects.
-
-    Lists of Python values as parameters, or an Arrow table made of them, would make DuckDB or
-    pyarrow import pandas wherever it is installed, which takes longer than a commit.
-    """
-    shape = literal(json.dumps([dict(columns)]))
-    picked = ", ".join(f"row.{ident(name)}" for name in columns)
-    return f"SELECT {picked} FROM (SELECT unnest(json_transform(?, {shape})) AS row)"
 
 
 class Commit:
@@ -93,8 +82,8 @@ class Commit:
     def register_file(self, table: str, path: Path) -> None:
         """Make a Parquet file in the table's folder part of it."""
         self.con.execute(
-            "CALL ducklake_add_data_files('lake', ?, ?, schema => 'built', allow_missing => true)",
-            [table, str(path)],
+            f"CALL ducklake_add_data_files('lake', {literal(table)}, {literal(str(path))}, "
+            "schema => 'built', allow_missing => true)"
         )
 
     def empty(self, table: str) -> int:
@@ -141,8 +130,6 @@ class Commit:
         for table, rows in self._notes.items():
             if not rows:
                 continue
-            rows_sql = rows_of_json(STATE_TABLES[table])
-            text = json.dumps([dict(row) for row in rows], default=str)
             target = dotted("lake", "headwater", table)
-            self.con.execute(f"INSERT INTO {target} {rows_sql}", [text])
+            self.con.execute(f"INSERT INTO {target} {values(STATE_TABLES[table], rows)}")
         self._notes.clear()

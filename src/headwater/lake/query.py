@@ -20,7 +20,7 @@ from headwater.lake.lake import Lake
 from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
 from headwater.sql.query import table_parts
-from headwater.sql.quote import dotted
+from headwater.sql.quote import dotted, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa  # 70 ms that only a query's result needs
@@ -119,7 +119,7 @@ def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
     body = sql.strip()
     while body.lower().startswith("explain"):
         body = body[len("explain") :].strip().removeprefix("analyze").removeprefix("ANALYZE")
-    row = con.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()
+    row = con.execute(f"SELECT json_serialize_sql({literal(body)}::VARCHAR)").fetchone()
     tree = json.loads(row[0]) if row else {}
     if tree.get("error"):
         raise QueryRefused(
@@ -146,7 +146,7 @@ def _functions(node: Any) -> Iterator[str]:
 
 
 def _confine(lake: Lake) -> None:
-    lake.con.execute("SET allowed_directories = [?]", [f"{lake.folder / 'data'}/"])
+    lake.con.execute(f"SET allowed_directories = [{literal(str(lake.folder / 'data') + '/')}]")
     lake.con.execute("SET enable_external_access = false; SET lock_configuration = true")
 
 

@@ -61,22 +61,16 @@ class Batch:
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Fragment:
-    """A piece of an item that is no record: its number among the records, and why."""
-
-    record: int
-    code: str
-    content: str
-
-
 class OpenItem(Protocol):
     """An item that is being read. `batch` is read once, from front to back; then the rest."""
 
     batch: Batch
 
-    def fragments(self) -> Sequence[Fragment]:
-        """The pieces that the relation left out, in order. Ask after the relation was read."""
+    def fragments(self, table: str) -> int:
+        """Put the pieces that the relation left out, because they are no records, into the temp
+        table `table` (record BIGINT, code VARCHAR, content VARCHAR): their number among the
+        records, why, and a text. Returns how many; without any there is no table. Ask after
+        the relation was read."""
         ...
 
     def originals(self, records: Sequence[int], table: str) -> None:

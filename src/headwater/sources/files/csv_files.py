@@ -17,7 +17,7 @@ import duckdb
 from headwater.contract.types import VARCHAR
 from headwater.errors import FileRefused
 from headwater.project.definitions import Dialect
-from headwater.sources.batch import Batch, Fragment, Item
+from headwater.sources.batch import Batch, Item
 from headwater.sources.files import originals
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, rewrite_lines
@@ -79,15 +79,22 @@ class CsvFile:
             f"rejects_scan = {literal(self.rejects + '_scan')})"
         )
 
-    def fragments(self) -> Sequence[Fragment]:
-        rows = self.con.execute(
-            f"SELECT line - {self.header_lines}, min(CAST(error_type AS VARCHAR)), "
-            f"any_value(left(csv_line, 10000)) "
-            f"FROM {ident(self.rejects)} GROUP BY line ORDER BY line"
-        ).fetchall()
-        return [
-            Fragment(line, _CODES.get(kind, "line.unreadable"), text) for line, kind, text in rows
-        ]
+    def fragments(self, table: str) -> int:
+        found = self.con.execute(f"SELECT count(*) FROM {ident(self.rejects)}").fetchone()
+        if not found or not found[0]:
+            return 0
+        arms = " ".join(
+            f"WHEN {literal(kind)} THEN {literal(code)}" for kind, code in _CODES.items()
+        )
+        # A line may be refused for several faults; the first one stands for it.
+        made = self.con.execute(
+            f"CREATE TEMP TABLE {ident(table)} AS SELECT "
+            f"CAST(line - {self.header_lines} AS BIGINT) AS record, CASE "
+            f"arg_min(CAST(error_type AS VARCHAR), byte_position) {arms} "
+            "ELSE 'line.unreadable' END AS code, any_value(left(csv_line, 10000)) AS content "
+            f"FROM {ident(self.rejects)} GROUP BY line"
+        ).fetchone()
+        return int(made[0]) if made else 0
 
     def originals(self, records: Sequence[int], table: str) -> None:
         path = originals.universal(self.spooled, self.rewritten)

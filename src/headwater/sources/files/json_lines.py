@@ -11,7 +11,7 @@ import duckdb
 from headwater.contract.compile import raw_field
 from headwater.contract.types import VARCHAR, Type
 from headwater.errors import FileRefused
-from headwater.sources.batch import Batch, Fragment, Item, Malformed
+from headwater.sources.batch import Batch, Item, Malformed
 from headwater.sources.files import originals
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, rewrite_lines
@@ -105,8 +105,8 @@ class JsonLinesFile:
             f"(SELECT json, {transformed} AS record FROM {self._source()}))"
         )
 
-    def fragments(self) -> Sequence[Fragment]:
-        return ()
+    def fragments(self, table: str) -> int:
+        return 0
 
     def originals(self, records: Sequence[int], table: str) -> None:
         found = originals.lines(self.path, skip=0, blank_is_record=False)

@@ -7,14 +7,13 @@ by blocks of 20,000 records.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
 
 from headwater.sources.files.spool import Spooled
-from headwater.sql.quote import ident
+from headwater.sql.quote import ident, rows
 
 _BLOCK_RECORDS = 20_000
 _MAX_CONTENT = 1 << 20
@@ -44,12 +43,9 @@ def fill(
 def _flush(con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, int, str]]) -> None:
     if not block:
         return
-    text = json.dumps(block, ensure_ascii=False)
-    con.execute(
-        f"INSERT INTO {ident(table)} SELECT CAST(row[1] AS BIGINT), CAST(row[2] AS BIGINT), row[3] "
-        "FROM (SELECT unnest(json_transform(?, '[[\"VARCHAR\"]]')) AS row)",
-        [text],
-    )
+    kinds = {"record": "BIGINT", "line": "BIGINT", "content": "VARCHAR"}
+    found = [dict(zip(kinds, row, strict=True)) for row in block]
+    con.execute(f"INSERT INTO {ident(table)} {rows(kinds, found)}")
     block.clear()
 
 

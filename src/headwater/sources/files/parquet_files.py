@@ -8,7 +8,7 @@ import duckdb
 
 from headwater.contract.types import VARCHAR, Type, parse_type
 from headwater.errors import FileRefused
-from headwater.sources.batch import Batch, Fragment, Item
+from headwater.sources.batch import Batch, Item
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled
 from headwater.sql.quote import ident, literal
@@ -40,8 +40,8 @@ class ParquetFile:
             content_hash=spooled.content_hash,
         )
 
-    def fragments(self) -> Sequence[Fragment]:
-        return ()
+    def fragments(self, table: str) -> int:
+        return 0
 
     def originals(self, records: Sequence[int], table: str) -> None:
         """Parquet has no text: the quarantine keeps the row's values as JSON instead."""
