@@ -95,7 +95,7 @@ def _store(con: duckdb.DuckDBPyConnection, model: PythonModel, result: Any, tabl
             con.register("python_result", result)
     except Exception as error:
         raise ModelFailed(
-            f"{model.function}() returned a {type(result).__name__}, which is no table",
+            f"{model.function}() returned {type(result).__name__}, which is no table",
             where=where,
             hint="return a DuckDB relation, Arrow, Polars or pandas",
         ) from error

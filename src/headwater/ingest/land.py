@@ -34,6 +34,7 @@ from headwater.errors import ContractBroken, FileRefused, HeadwaterError
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
+from headwater.lake.locks import unwritable
 from headwater.lake.state import LandedFile
 from headwater.lake.step import (
     PREWRITTEN_ROWS,
@@ -290,6 +291,7 @@ def land(
     next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
     scratch = lake.folder / "tmp" / identity.run_id
     try:
+        scratch.mkdir(parents=True, exist_ok=True)
         for item in items:
             progress(item.path)
             try:
@@ -310,6 +312,12 @@ def land(
         if landing.row_count > PREWRITTEN_ROWS:
             landing.prewritten = write_ahead(lake, identity, _ordered(landing))
             _drop_judged(lake, landing)
+    except OSError as error:
+        landing.discard(lake)
+        raise unwritable(lake.folder, error) from error
+    except duckdb.Error as error:
+        landing.discard(lake)
+        raise lake.explain(error) from error
     except BaseException:
         landing.discard(lake)
         raise
@@ -336,6 +344,9 @@ def _read_file(
         landing.temp_tables.append(table)
         try:
             verdict = judge(con, compiled, opened.batch.relation, table)
+            if opened.mend():
+                con.execute(f"DROP TABLE {ident(table)}")
+                verdict = judge(con, compiled, opened.batch.relation, table)
             fragments, shifted = _count_fragments(con, landing, opened, table)
         except duckdb.Error as error:
             raise _unreadable(item, error) from error

@@ -112,6 +112,10 @@ class Lake:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def explain(self, error: duckdb.Error) -> HeadwaterError:
+        """DuckDB's error about the lake or its disk, as what to do about it."""
+        return _explain(error, self.folder)
+
     def close(self) -> None:
         self.con.close()
 

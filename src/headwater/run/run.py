@@ -301,7 +301,7 @@ class _Run:
             code: step.broken.get(code, 0) + landing.broken.get(code, 0)
             for code in {**step.broken, **landing.broken}
         }
-        step.reason = landing.identity.reason
+        step.reason = "1 new file" if step.files == 1 else f"{step.files} new files"
         step.seconds = time.monotonic() - started
         self.flush()
 

@@ -66,6 +66,11 @@ class OpenItem(Protocol):
 
     batch: Batch
 
+    def mend(self) -> bool:
+        """Whether the reading went wrong in a way that the reader has mended now: then `batch`
+        has another relation, which is to be read instead. Ask once, after the first reading."""
+        ...
+
     def fragments(self, table: str) -> int:
         """Put the pieces that the relation left out, because they are no records, into the temp
         table `table` (record BIGINT, code VARCHAR, content VARCHAR): their number among the

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,7 @@ from headwater.sources.batch import Batch, Item
 from headwater.sources.files import originals
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, rewrite_lines
+from headwater.sources.files.stray_quotes import MARK, mark_lines
 from headwater.sql.quote import ident, literal
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -51,10 +53,9 @@ class CsvFile:
         has_header = dialect.header is not False
         self.names = _names(item, spooled, self.delimiter, self.quote, expected, has_header)
         self.header_lines = 1 if has_header else 0
-        self.rewritten: Path | None = None
-        if spooled.has_mixed_ends or spooled.has_blank or _starts_oddly(spooled):
-            self.rewritten = scratch / f"{item.absolute.name}.rewritten"
-            rewrite_lines(spooled, self.rewritten)
+        self.scratch = scratch
+        self.marked: Path | None = None
+        self.rewritten = self._rewrite(spooled)
         self.rejects = f"rejects_{id(self)}"
         notes = []
         if spooled.has_mixed_ends:
@@ -67,8 +68,16 @@ class CsvFile:
             notes=tuple(notes),
         )
 
+    def _rewrite(self, spooled: Spooled) -> Path | None:
+        """A copy with lines that end alike and none that is blank, where that is needed."""
+        if not (spooled.has_mixed_ends or spooled.has_blank or _starts_oddly(spooled)):
+            return None
+        target = self.scratch / f"{self.item.absolute.name}.rewritten"
+        rewrite_lines(spooled, target)
+        return target
+
     def _relation(self) -> str:
-        path = self.rewritten or self.spooled.plain
+        path = self.rewritten or self.marked or self.spooled.plain
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in self.names)
         return (
             f"read_csv({literal(str(path))}, auto_detect = false, strict_mode = true, "
@@ -78,6 +87,28 @@ class CsvFile:
             f"rejects_table = {literal(self.rejects)}, "
             f"rejects_scan = {literal(self.rejects + '_scan')})"
         )
+
+    def mend(self) -> bool:
+        """Whether a quote that never closes has swallowed lines: then they are freed, and the
+        relation is to be read again."""
+        if self.marked or not self.quote or self.escape != self.quote:
+            return False
+        swallowed = self.con.execute(
+            f"SELECT count(*) FROM {ident(self.rejects)} WHERE CAST(error_type AS VARCHAR) IN "
+            "('UNQUOTED VALUE', 'INVALID STATE', 'LINE SIZE OVER MAXIMUM') "
+            "AND contains(rtrim(csv_line, chr(10) || chr(13)), chr(10))"
+        ).fetchone()
+        if not swallowed or not swallowed[0]:
+            return False
+        marked = self.scratch / f"{self.item.absolute.name}.marked"
+        plain = self.spooled.plain
+        if not mark_lines(plain, marked, self.delimiter, self.quote, len(self.names)):
+            return False
+        self.marked = marked
+        self.rewritten = self._rewrite(replace(self.spooled, plain=marked))
+        self.close()
+        self.batch = replace(self.batch, relation=self._relation())
+        return True
 
     def fragments(self, table: str) -> int:
         found = self.con.execute(f"SELECT count(*) FROM {ident(self.rejects)}").fetchone()
@@ -89,9 +120,10 @@ class CsvFile:
         # A line may be refused for several faults; the first one stands for it.
         made = self.con.execute(
             f"CREATE TEMP TABLE {ident(table)} AS SELECT "
-            f"CAST(line - {self.header_lines} AS BIGINT) AS record, CASE "
-            f"arg_min(CAST(error_type AS VARCHAR), byte_position) {arms} "
-            "ELSE 'line.unreadable' END AS code, any_value(left(csv_line, 10000)) AS content "
+            f"CAST(line - {self.header_lines} AS BIGINT) AS record, "
+            f"CASE WHEN any_value(csv_line)[1] = {literal(MARK)} THEN 'line.broken_quote' "
+            f"ELSE CASE arg_min(CAST(error_type AS VARCHAR), byte_position) {arms} "
+            "ELSE 'line.unreadable' END END AS code, any_value(left(csv_line, 10000)) AS content "
             f"FROM {ident(self.rejects)} GROUP BY line"
         ).fetchone()
         return int(made[0]) if made else 0
@@ -100,7 +132,11 @@ class CsvFile:
         path = originals.universal(self.spooled, self.rewritten)
         if self.spooled.has_quote:
             found = originals.quoted_lines(
-                path, skip=self.header_lines, delimiter=self.delimiter, quote=self.quote or '"'
+                path,
+                self.marked or path,
+                skip=self.header_lines,
+                delimiter=self.delimiter,
+                quote=self.quote or '"',
             )
         else:
             single = len(self.names) == 1 and self.rewritten is None

@@ -105,6 +105,9 @@ class JsonLinesFile:
             f"(SELECT json, {transformed} AS record FROM {self._source()}))"
         )
 
+    def mend(self) -> bool:
+        return False
+
     def fragments(self, table: str) -> int:
         return 0
 

@@ -59,16 +59,21 @@ def lines(path: Path, *, skip: int, blank_is_record: bool) -> Iterator[Found]:
                 yield record, number, line
 
 
-def quoted_lines(path: Path, *, skip: int, delimiter: str, quote: str) -> Iterator[Found]:
-    """The same for CSV whose quoted values may hold line ends: a record is one or more lines."""
+def quoted_lines(
+    path: Path, structure: Path, *, skip: int, delimiter: str, quote: str
+) -> Iterator[Found]:
+    """The same for CSV whose quoted values may hold line ends: a record is one or more lines.
+
+    structure   a copy of the file, line for line, that tells where records begin and end.
+    """
     csv.field_size_limit(1 << 30)
     taken: list[bytes] = []
 
     def feed() -> Iterator[str]:
-        with path.open("rb") as source:
-            for line in source:
+        with path.open("rb") as source, structure.open("rb") as shape:
+            for line, seen in zip(source, shape, strict=False):
                 taken.append(line)
-                yield line.decode("latin-1")
+                yield seen.decode("latin-1")
 
     record = -skip
     first_line = 1

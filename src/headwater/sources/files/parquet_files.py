@@ -40,6 +40,9 @@ class ParquetFile:
             content_hash=spooled.content_hash,
         )
 
+    def mend(self) -> bool:
+        return False
+
     def fragments(self, table: str) -> int:
         return 0
 
