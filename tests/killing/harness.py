@@ -14,6 +14,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -185,10 +186,23 @@ def check(folder: Path, files: int) -> None:
     wanted = ask("SELECT kind, count(*), sum(amount) FROM src.events GROUP BY kind ORDER BY kind")
     if totals != wanted or ask(SEEN)[0] != (len(expected),) * 4:
         raise Broken("the models do not say what their inputs say")
+    orphans = _orphans(folder / ".headwater")
+    if orphans:
+        raise Broken(f"data files that no snapshot knows: {orphans}")
     left = [path.name for path in (folder / ".headwater" / "tmp").glob("*")]
     left += [path.name for path in (folder / ".headwater" / "locks").glob("run-*")]
     if left:
         raise Broken(f"left behind: {left}")
+
+
+def _orphans(lake: Path) -> set[str]:
+    with sqlite3.connect(lake / "catalog.sqlite") as con:
+        known = {
+            Path(row[0]).name
+            for table in ("ducklake_data_file", "ducklake_delete_file")
+            for row in con.execute(f"SELECT path FROM {table}")
+        }
+    return {path.name for path in (lake / "data" / "built").glob("*/*.parquet")} - known
 
 
 def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
@@ -226,7 +240,8 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
             if random_.random() < 0.5:
                 add_file(folder, files)
                 files += 1
-            if killed % 50 == 0:
+            # The first kills fall into the making of the lake; then there is something to read.
+            if killed == 3 or killed % 50 == 0:
                 _finish(folder, files)
         _finish(folder, files)
     finally:

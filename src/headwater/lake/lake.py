@@ -335,6 +335,8 @@ class Lake:
             self._commit()
         except BaseException as error:
             self._rollback()
+            # DuckLake leaves the files of a commit that failed; they may be why it failed.
+            self._unlink_unknown("*/ducklake-*.parquet")
             if isinstance(error, duckdb.Error):
                 raise _explain(error, self.folder) from error
             raise
@@ -373,21 +375,40 @@ class Lake:
         return folder
 
     def clear_away(self, run_id: str) -> None:
-        """Remove what a run that died had written but not committed: its files in the data
-        folders that no snapshot knows, and its scratch folder."""
-        files = list((self.folder / "data" / "built").glob(f"*/hw-{run_id}-*.parquet"))
-        if files:
-            known = {
-                Path(row[0]).name
-                for row in self._rows(
-                    "SELECT path FROM __ducklake_metadata_lake.ducklake_data_file"
-                )
-            }
-            for file in files:
-                if file.name not in known:
-                    file.unlink(missing_ok=True)
+        """Remove what a run leaves behind: its scratch folder, its lock, and files that it wrote
+        ahead and did not commit."""
+        self._unlink_unknown(f"*/hw-{run_id}-*.parquet")
         shutil.rmtree(self.folder / "tmp" / run_id, ignore_errors=True)
         self.locks.forget_run(run_id)
+
+    def clear_after_dead_runs(self, alive: str) -> None:
+        """Do the same for runs that were killed, and remove the files of their open commit.
+
+        Takes the lake's lock when there are any: who holds it knows that nobody is writing.
+        """
+        dead = [run_id for run_id in self.locks.dead_runs() if run_id != alive]
+        if not dead:
+            return
+        with self.locks.commit():
+            self._unlink_unknown("*/ducklake-*.parquet")
+        for run_id in dead:
+            self.clear_away(run_id)
+
+    def _unlink_unknown(self, pattern: str) -> None:
+        """Remove those of the data files that no snapshot knows."""
+        files = list((self.folder / "data" / "built").glob(pattern))
+        if not files:
+            return
+        catalog = "__ducklake_metadata_lake"
+        tables = ("ducklake_data_file", "ducklake_delete_file")
+        known = {
+            Path(row[0]).name
+            for table in (*tables, "ducklake_files_scheduled_for_deletion")
+            for row in self._rows(f"SELECT path FROM {catalog}.{table}")
+        }
+        for file in files:
+            if file.name not in known:
+                file.unlink(missing_ok=True)
 
 
 def _no_lake(folder: Path) -> NoLake:

@@ -77,9 +77,7 @@ def run(
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     alive = lake.locks.run(run_id)
     with alive:
-        for dead in lake.locks.dead_runs():
-            if dead != run_id:
-                lake.clear_away(dead)
+        lake.clear_after_dead_runs(run_id)
         work = _Run(project, graph, bound, lake, options, observer or Silent(), selected, run_id)
         try:
             report = work.carry_out()
@@ -496,7 +494,8 @@ class _Run:
             for below in self.graph.downstream([name]) - {name}:
                 if below in self.steps and self.group.waiting(below) is None:
                     self.failed.setdefault(below, f"{name}, which it reads, failed")
-            self.observer.done(step)
+            if not isinstance(outcome.step, Landing):
+                self.observer.done(step)
             return
         self.committed += 1
         self.positions[name] = outcome.position
