@@ -1,0 +1,99 @@
+"""The figures of whole commands, each as a process of its own with a limit of its own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from bench.inputs import (
+    BIG_BYTES,
+    ORDERS,
+    WORK,
+    empty_folder,
+    give_file,
+    landing_project,
+    make_big,
+    mixed_project,
+    model_project,
+)
+from bench.measure import Line, alternate, limited, run_process, timed_process
+
+HEADWATER = Path(sys.executable).parent / "headwater"
+"""The console script that stands beside this Python."""
+
+BIG_LIMIT_MIB = 1.5 * 1024
+BIG_NEEDS_BYTES = 20_000_000_000
+
+
+def models(repeats: int) -> list[Line]:
+    """First build of 200 one-line models in 10 layers: `headwater run` on a new lake."""
+    folder = model_project("models")
+
+    def once() -> float:
+        shutil.rmtree(folder / ".headwater", ignore_errors=True)
+        return timed_process([HEADWATER, "run"], folder)
+
+    (seconds,) = alternate(once, repeats=repeats)
+    return [limited("models", "200 models, first build", seconds, 3.0)]
+
+
+def help_(repeats: int) -> list[Line]:
+    """`headwater --help`, beside a Python that does nothing."""
+    folder = empty_folder("help")
+    seconds, bare = alternate(
+        lambda: timed_process([HEADWATER, "--help"], folder),
+        lambda: timed_process([sys.executable, "-c", "pass"], folder),
+        repeats=max(10, repeats),
+        warm_ups=2,
+    )
+    return [
+        limited("help", "headwater --help", seconds, 0.25),
+        limited("help", "python -c pass", bare, None),
+    ]
+
+
+def check(repeats: int) -> list[Line]:
+    """`headwater check` of 200 files: all sound, and with a mistake in 20 of them."""
+    sound = mixed_project("check_sound")
+    broken = mixed_project("check_broken", broken=20)
+    fine, mistakes = alternate(
+        lambda: timed_process([HEADWATER, "check"], sound),
+        lambda: timed_process([HEADWATER, "check"], broken, expected=2),
+        repeats=repeats,
+    )
+    return [
+        limited("check", "200 files", fine, 1.0),
+        limited("check", "200 files, 20 mistakes", mistakes, 1.0),
+    ]
+
+
+def big(_repeats: int) -> list[Line]:
+    """A 5 GB CSV with `memory_limit: 1GB`: the process's peak memory. Run once; a minute or more.
+
+    Needs 20 GB of disk, and clears its lake away afterwards; its input is kept.
+    """
+    WORK.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(WORK).free
+    if free < BIG_NEEDS_BYTES:
+        raise RuntimeError(f"big needs {BIG_NEEDS_BYTES / 1e9:g} GB of disk, {free / 1e9:.1f} free")
+    file = make_big(ORDERS, BIG_BYTES)
+    project = landing_project("big", ORDERS, "record", "memory_limit: 1GB\n")
+    try:
+        give_file(project, file, "big")
+        done = run_process([HEADWATER, "run"], project)
+        if done.status:
+            raise RuntimeError(f"headwater run ended with {done.status}:\n{done.output[-2000:]}")
+    finally:
+        shutil.rmtree(project, ignore_errors=True)
+    size = f"{file.stat().st_size / 1e9:.1f} GB"
+    return [
+        Line(
+            figure="big",
+            what=f"{size} CSV, peak memory",
+            ours=done.peak_mib,
+            bound=BIG_LIMIT_MIB,
+            unit="MiB",
+        ),
+        limited("big", f"{size} CSV, whole process", [done.seconds], None),
+    ]

@@ -1,0 +1,354 @@
+"""Prints the reference pages from the code: `python docs/reference.py` writes docs/reference/.
+
+What is said there comes from the classes, their docstrings and the command line itself, so it
+cannot be wrong for long: a test fails when the pages are out of date.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Iterable
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from headwater import errors
+from headwater.cli.main import app
+from headwater.cli.quarantine_row import _LINE_CODES
+from headwater.contract import contract
+from headwater.contract import types as column_types
+from headwater.contract.types import TYPE_WORDS, Type
+from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
+from headwater.project import definitions
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Printed from the code by docs/reference.py; do not edit. -->\n"
+
+TABLES = {
+    "lake_format": "The version of the state tables, written when the lake is made.",
+    "runs": "One row per run that came to its end.",
+    "steps": "One row per step: what was done with a dataset, why, and how it ended.",
+    "ledger": "One row per committed step: what became of every row. Both balances hold.",
+    "files": "What is known of each file of a source; the newest row of a path counts.",
+    "builds": "One row per commit of a built table: what it holds and what it was computed from.",
+    "checks": "One row per check of a step: held or broken, and some of the rows.",
+    "quarantine": "The rows that broke a rule: reasons, origin, original content.",
+    "releases": "One row per release.",
+    "release_names": "The names that a release moved, and where to; no table means removed.",
+}
+CHECKS = {
+    "type": "the value is not exactly one of the column's type or `format`",
+    "required": "the value is missing (`required`, or a column of the key)",
+    "accepted": "the value is none of `accepted`",
+    "min": "the value is less than `min`",
+    "max": "the value is greater than `max`",
+    "pattern": "the text does not match `pattern`",
+    "length": "the text is shorter or longer than `length`",
+    "finite": "the number is infinite or not a number (models only)",
+}
+
+
+# ---- what the source says beside a field -----------------------------------------------------
+
+
+def attribute_docs(owner: type) -> dict[str, str]:
+    """Field -> the docstring that stands below it, base classes included."""
+    found: dict[str, str] = {}
+    for cls in reversed(owner.__mro__):
+        if cls.__module__.split(".")[0] != "headwater":
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+        assert isinstance(tree, ast.ClassDef)
+        for field, after in zip(tree.body, tree.body[1:], strict=False):
+            text = after.value if isinstance(after, ast.Expr) else None
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                for name in _targets(field):
+                    found[name] = " ".join(text.value.split())
+    return found
+
+
+def _targets(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return [node.target.id]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return []
+
+
+def first_sentence(owner: Any) -> str:
+    return " ".join((inspect.getdoc(owner) or "").split("\n\n")[0].split())
+
+
+def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(headings)]
+    lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+# ---- settings and contracts ------------------------------------------------------------------
+
+
+def properties(model: type[BaseModel], *, leave_out: Iterable[str] = ()) -> str:
+    docs = attribute_docs(model)
+    rows = []
+    for name, field in model.model_fields.items():
+        if name not in leave_out:
+            kind = _kind(model.__annotations__.get(name, field.annotation), field.annotation)
+            rows.append([f"`{field.alias or name}`", kind, _default(field), docs.get(name, "")])
+    return table(["key", "value", "default", "meaning"], rows)
+
+
+def _kind(written: Any, annotation: Any) -> str:
+    if annotation is Type:
+        return "type"
+    if "Words" in str(written):
+        return "text, or a list of them"
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _kind("", parts[0])
+    if origin in (typing.Union, types.UnionType):
+        kinds = {_kind("", part) for part in parts if part is not type(None)}
+        return "value" if len(kinds) > 3 else " or ".join(sorted(kinds))
+    if origin is tuple:
+        return f"list of {_kind('', parts[0])}s"
+    if origin is dict:
+        return f"mapping of name to {_kind('', parts[1])}"
+    if inspect.isclass(annotation) and issubclass(annotation, Enum):
+        return ", ".join(f"`{member.value}`" for member in annotation)
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return "dataset" if annotation is definitions.FileDataset else annotation.__name__.lower()
+    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    return names.get(getattr(annotation, "__name__", ""), "value")
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "must be given"
+    value = field.default
+    if value is PydanticUndefined or value in (None, "", ()) or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value.sql.lower() if isinstance(value, Type) else value}`"
+
+
+def words(kind: type[StrEnum]) -> str:
+    docs = attribute_docs(kind)
+    return table(["word", "meaning"], [[f"`{m.value}`", docs.get(m.name, "")] for m in kind])
+
+
+def settings_page() -> str:
+    return (
+        "# Settings\n\n`headwater.yaml` at the top of a project's folder.\n\n"
+        + properties(definitions.Settings)
+        + "\nValues may hold `${NAME}` and `${NAME:-default}`, which are taken from the "
+        "environment; so may those of the files in `sources/`.\n"
+    )
+
+
+def sources_page() -> str:
+    of_contract = set(contract.Contract.model_fields)
+    return (
+        "# Sources\n\n## `sources/NAME.yaml`\n\n"
+        + properties(definitions.FilesSource)
+        + "\n## A dataset of a source\n\n"
+        + "All keys of a [contract](contracts.md), and:\n\n"
+        + properties(definitions.FileDataset, leave_out=of_contract)
+        + "\n## `format`\n\n"
+        + first_sentence(definitions.FileFormat)
+        + "\n\n`.csv`, `.tsv`, `.txt`, `.psv` are CSV; `.jsonl`, `.ndjson`, `.json` JSON lines; "
+        "`.parquet`, `.pq` Parquet. A further `.gz` may follow.\n\n## `dialect`\n\n"
+        + first_sentence(definitions.Dialect)
+        + "\n\n"
+        + properties(definitions.Dialect)
+        + "\n## `origin`\n\n"
+        + first_sentence(definitions.Origin)
+        + "\n\n"
+        + words(definitions.Origin)
+    )
+
+
+def contracts_page() -> str:
+    return (
+        "# Contracts\n\n"
+        + first_sentence(contract.Contract)
+        + "\n\n"
+        + properties(contract.Contract)
+        + "\n## A column\n\nA type alone, or these keys:\n\n"
+        + properties(contract.Column)
+        + "\n## A rule\n\n"
+        + first_sentence(contract.Rule)
+        + "\n\n"
+        + properties(contract.Rule)
+        + "\n## Remedies\n\n"
+        + first_sentence(contract.Remedy)
+        + "\n\n"
+        + words(contract.Remedy)
+        + "\n## `on_duplicate`\n\n"
+        + first_sentence(contract.OnDuplicate)
+        + "\n\n"
+        + words(contract.OnDuplicate)
+        + "\n## `unexpected_columns`\n\n"
+        + first_sentence(contract.UnexpectedColumns)
+        + "\n\n"
+        + words(contract.UnexpectedColumns)
+    )
+
+
+def types_page() -> str:
+    groups = [
+        ("whole numbers", column_types.INTEGERS),
+        ("whole numbers from 0 on", column_types.UNSIGNED),
+        ("floating point", column_types.FLOATS),
+        ("time", column_types.TIMES),
+        ("others", column_types.OTHERS),
+        ("nested", column_types.NESTED),
+    ]
+    listed = [word for _, group in groups for word in group]
+    assert [word.lower() for word in listed] == list(TYPE_WORDS)
+    rows = [[name, ", ".join(f"`{word.lower()}`" for word in group)] for name, group in groups]
+    return (
+        "# Column types\n\nThe closed list; written as in DuckDB, in any case.\n\n"
+        + table(["kind", "types"], rows)
+        + "\n`decimal(10,2)` has 10 digits, 2 of them after the point. Nested types are written "
+        "`varchar[]`, `struct(city varchar, tags varchar[])` and `map(varchar, integer)`. The "
+        "usual other names work too: `text`, `string`, `int`, `numeric`, `datetime`.\n"
+    )
+
+
+# ---- the lake --------------------------------------------------------------------------------
+
+
+def state_page() -> str:
+    parts = [
+        "# State tables\n",
+        f"The schema `headwater` of every lake, format {FORMAT_VERSION}. They are ordinary "
+        'tables: `headwater query "SELECT * FROM headwater.ledger"`. All times are UTC.\n',
+    ]
+    for name, columns in STATE_TABLES.items():
+        parts.append(f"## `headwater.{name}`\n\n{TABLES[name]}\n")
+        parts.append(table(["column", "type"], ([f"`{c}`", t] for c, t in columns.items())))
+    return "\n".join(parts)
+
+
+def reasons_page() -> str:
+    return (
+        "# Reasons\n\nThe codes in `reasons` of the quarantine and in `headwater.checks`.\n\n"
+        "## Of a column\n\n"
+        + table(["reason", "the row is there because"], _column_reasons())
+        + "\n## Of a row\n\n"
+        + table(
+            ["reason", "the row is there because"],
+            [
+                ["`rule.NAME`", "the rule of that name is false, or could not be computed"],
+                ["`key.duplicate`", _LINE_CODES["key.duplicate"]],
+            ],
+        )
+        + "\n## Of a line that could not be read\n\n"
+        + table(
+            ["reason", "meaning"],
+            [[f"`{c}`", text] for c, text in _LINE_CODES.items() if c.startswith("line.")],
+        )
+    )
+
+
+def _column_reasons() -> list[list[str]]:
+    return [[f"`COLUMN.{code}`", text] for code, text in CHECKS.items()]
+
+
+def errors_page() -> str:
+    rows = []
+    for name, kind in sorted(vars(errors).items()):
+        if inspect.isclass(kind) and issubclass(kind, errors.HeadwaterError):
+            rows.append([f"`{name}`", f"`{kind.__bases__[0].__name__}`", first_sentence(kind)])
+    return (
+        "# Errors\n\nWhat Python code can catch, from `headwater.errors`. Each has `message`, "
+        "`where` and `hint`.\n\n" + table(["error", "is a", "meaning"], rows)
+    )
+
+
+# ---- the command line ------------------------------------------------------------------------
+
+
+def commands() -> dict[str, Any]:
+    """Every command, by what is typed after `headwater`."""
+    found: dict[str, Any] = {}
+
+    def walk(command: Any, path: tuple[str, ...]) -> None:
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            found[" ".join(path)] = command
+        for name, child in (inner or {}).items():
+            walk(child, (*path, name))
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def commands_page() -> str:
+    parts = [
+        "# Commands\n",
+        "`hw` is short for `headwater`. Every command takes `--help`. Exit codes: 0 done, 1 "
+        "something failed, was held back or refused, 2 wrong use or a project with mistakes, "
+        "130 interrupted.\n",
+    ]
+    for name, command in commands().items():
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(
+            f"{p.name.upper()}" if p.required else f"[{p.name.upper()}]" for p in arguments
+        )
+        parts.append(f"## `headwater {name}`\n\n{first_sentence(command.callback)}\n")
+        example = (command.epilog or "").removeprefix("Example:").strip()
+        parts.append(f"```sh\n{example}\n```\n")
+        rows = [[f"`{p.name.upper()}`", getattr(p, "help", "") or ""] for p in arguments]
+        rows += [_option(p) for p in command.params if p.param_type_name == "option"]
+        parts.append(f"Usage: `headwater {f'{name} {usage}'.strip()} [OPTIONS]`\n")
+        parts.append(table(["option", "meaning"], rows))
+    return "\n".join(parts)
+
+
+def _option(option: Any) -> list[str]:
+    value = (
+        "" if option.is_flag else f" {option.metavar or option.name.upper().removesuffix('_ID')}"
+    )
+    default = option.default
+    shown = f" Default: `{default}`." if default not in (None, False, "", (), []) else ""
+    return [", ".join(f"`{o}{value}`" for o in option.opts), (option.help or "") + shown]
+
+
+PAGES = {
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "sources.md": sources_page,
+    "contracts.md": contracts_page,
+    "types.md": types_page,
+    "reasons.md": reasons_page,
+    "state.md": state_page,
+    "errors.md": errors_page,
+}
+
+
+def pages() -> dict[str, str]:
+    """File name -> text, as they should be."""
+    return {name: NOTE + "\n" + page() for name, page in PAGES.items()}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        sys.stdout.write(f"wrote {FOLDER / name}\n")
+
+
+if __name__ == "__main__":
+    main()

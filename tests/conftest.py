@@ -1,0 +1,72 @@
+"""What the tests share: making a project, running it, asking it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import headwater as hw
+from headwater.cli.main import app
+
+SOURCE = """\
+connector: files
+datasets:
+  t:
+    path: data/*.csv
+    columns:
+      a: {type: integer, required: true}
+      b: varchar
+"""
+
+
+@dataclass
+class Made:
+    """A project in a folder of its own."""
+
+    folder: Path
+
+    def write(self, files: Mapping[str, str | bytes]) -> Made:
+        for path, content in files.items():
+            target = self.folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return self
+
+    def run(self, **options: Any) -> Any:
+        return hw.open_project(self.folder).run(**options)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return hw.open_project(self.folder).query(sql).rows()
+
+    def cli(self, *words: str) -> tuple[int, str, str]:
+        """A command as (exit code, standard output, standard error)."""
+        result = CliRunner().invoke(app, [*words, "--project", str(self.folder)])
+        return result.exit_code, result.stdout, result.stderr
+
+    def balances(self) -> bool:
+        """Whether the ledger has lines and every one of them adds up."""
+        rows = self.ask(
+            "SELECT count(*), bool_and(received = landed + updated + unchanged + deduplicated "
+            "+ dropped + quarantined AND rows_after = rows_before + landed - removed) "
+            "FROM headwater.ledger"
+        )
+        return rows[0][0] > 0 and rows[0][1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Made]:
+    """Make a project of these files; a settings file and the source `s.t` are there already."""
+
+    def make(files: Mapping[str, str | bytes] | None = None, source: str | None = SOURCE) -> Made:
+        made = Made(tmp_path / "project")
+        made.write({"headwater.yaml": "name: test\n"})
+        if source:
+            made.write({"sources/s.yaml": source})
+        return made.write(files or {})
+
+    return make

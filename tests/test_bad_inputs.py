@@ -1,0 +1,258 @@
+"""What bad input gets: a clear word on what, where and what next, and nothing is lost."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+from headwater.engine import extensions
+from headwater.errors import LakeError, LakeLocked, LakeTooNew
+from headwater.names import DatasetName
+
+GOOD = "a,b\n1,x\n2,y\n"
+
+
+def plain_lake(folder):
+    con = duckdb.connect()
+    extensions.load(con, *extensions.LAKE)
+    con.execute(f"ATTACH 'ducklake:sqlite:{folder}/.headwater/catalog.sqlite' AS lake")
+    return con
+
+
+def truncated_gzip() -> bytes:
+    return gzip.compress(b"a,b\n" + b"".join(b"%d,hello\n" % n for n in range(50_000)))[:40_000]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message", "hint"),
+    [
+        ("empty.csv", b"", "the file is empty (0 bytes)", "run again when it is complete"),
+        ("bin.csv", bytes(range(256)) * 20, "the file is binary, not text", "check the dataset's"),
+        ("cut.csv.gz", truncated_gzip(), "the gzip data ends early", "copy the file again"),
+        ("dup.csv", b"a,b,a\n1,2,3\n", "the header names 'a' more than once", "rename one of"),
+        ("other.csv", b"b,c\n1,2\n", "the file has no column 'a'", "its columns: b, c"),
+        ("wide.csv", "a,b\n1,x\n".encode("utf-16"), "the file is UTF-16", "convert it to UTF-8"),
+        ("p.csv", b"PAR1....", "the file is Parquet, not text", "set `format: parquet`"),
+        ("z.csv", b"PK\x03\x04....", "the file is a zip archive", "unpack it first"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_by_name_and_stops_no_other(
+    project, name, content, message, hint
+):
+    made = project(
+        {"data/good.csv": GOOD, f"data/{name}": content},
+        source="connector: files\ndatasets:\n  t:\n    path: data/*\n    format: csv\n"
+        "    columns: {a: {type: integer, required: true}, b: varchar}\n",
+    )
+    report = made.run()
+    assert report.exit_code == 1
+    (path, why), *others = report.refused.items()
+    assert not others
+    assert path == f"data/{name}"
+    assert why.startswith(message)
+    assert hint in why
+    assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,)]
+    assert made.balances()
+    rows = made.ask("SELECT path, status, reason FROM headwater.files ORDER BY status")
+    assert rows[0][:2] == ("data/good.csv", "landed")
+    assert rows[1][:2] == (f"data/{name}", "refused")
+
+
+def test_a_refused_file_lands_once_it_is_mended(project):
+    made = project({"data/good.csv": GOOD, "data/late.csv": b""})
+    assert made.run().refused
+    assert made.run().refused, "it is tried again, and refused again"
+    made.write({"data/late.csv": "a,b\n3,z\n"})
+    assert made.run().exit_code == 0
+    assert made.ask("SELECT count(*) FROM s.t") == [(3,)]
+    assert made.ask("SELECT count(*) FROM headwater.files WHERE status = 'refused'") == [(1,)]
+
+
+def test_a_header_alone_lands_no_rows_and_says_so(project):
+    made = project({"data/h.csv": "a,b\n"})
+    report = made.run()
+    assert report.exit_code == 0
+    assert report.steps[0].notes == ["data/h.csv: it has a header and no records"]
+    assert made.ask("SELECT * FROM s.t") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        ("data", "data is a folder, not a file", "path: data/*.csv"),
+        ("nothing/*.csv", "no file matches nothing/*.csv", "paths are relative to"),
+    ],
+)
+def test_a_path_that_names_no_file(project, path, message, hint):
+    made = project(
+        {"data/good.csv": GOOD},
+        source=f"connector: files\ndatasets:\n  t: {{path: '{path}'}}\n",
+    )
+    code, _, errors = made.cli("run")
+    assert code == 1
+    assert f"s.t: {message}" in errors
+    assert hint in errors
+
+
+def test_a_landed_file_that_changes_is_refused_and_keeps_its_rows(project):
+    made = project({"data/good.csv": GOOD})
+    made.run()
+    made.write({"data/good.csv": "a,b\n9,x\n"})
+    report = made.run()
+    assert report.exit_code == 1
+    assert "has changed since it was landed" in report.refused["data/good.csv"]
+    assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,)]
+
+
+def test_a_lake_that_stays_locked(project):
+    made = project({"data/good.csv": GOOD, "headwater.yaml": "name: t\nlock_timeout_s: 0.3\n"})
+    made.run()
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, headwater as hw\n"
+            "lake = hw.open_project(sys.argv[1]).open_lake()\n"
+            "with lake.locks.commit():\n    print('held', flush=True); sys.stdin.read()",
+            str(made.folder),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LakeLocked, match="locked for 0.3 s by process") as caught:
+            made.run()
+        assert "lock_timeout_s" in caught.value.hint
+        assert made.ask("SELECT count(*) FROM s.t") == [(2,)], "readers do not wait"
+    finally:
+        holder.communicate("")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody without rights")
+def test_a_read_only_lake_can_be_read_and_says_that_it_cannot_be_written(project):
+    made = project({"data/good.csv": GOOD})
+    made.run()
+    made.write({"data/more.csv": "a,b\n3,z\n"})
+    for path in [made.folder, *made.folder.parents]:
+        if path.stat().st_uid == 0 and path != path.parent:
+            path.chmod(path.stat().st_mode | 0o055)
+    child = os.fork()
+    if not child:
+        code = 9
+        try:
+            os.setegid(65534)
+            os.seteuid(65534)
+            try:
+                made.run()
+            except LakeError as error:
+                code = 0 if "cannot be written" in str(error) and error.hint else 8
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert made.ask("SELECT count(*) FROM s.t") == [(2,)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+def test_a_full_disk_loses_nothing_and_the_next_run_goes_on(project, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a disk")
+    try:
+        made = project(
+            {
+                "headwater.yaml": f"name: t\nlake: {disk}/lake\n",
+                "data/a.csv": GOOD,
+                "models/m/n.sql": "SELECT count(*) AS n FROM s.t",
+            }
+        )
+        assert made.run().exit_code == 0
+        rows = "".join(f"{n},{n * 7919 % 1_000_003}-{n}\n" for n in range(10, 200_000))
+        made.write({"data/b.csv": "a,b\n" + rows})
+        code, _, errors = made.cli("run")
+        assert code == 1
+        assert "the disk is full" in errors
+        assert "free some space and run again" in errors
+        assert made.ask("SELECT n FROM m.n") == [(2,)]
+        subprocess.run(["mount", "-o", "remount,size=60m", str(disk)], check=True)
+        assert made.run().exit_code == 0
+        assert made.ask("SELECT n FROM m.n") == [(199_992,)]
+        assert made.balances()
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+def test_a_lake_of_a_newer_version_is_left_alone(project):
+    made = project({"data/good.csv": GOOD})
+    made.run()
+    with plain_lake(made.folder) as con:
+        con.execute("INSERT INTO lake.headwater.lake_format VALUES (999, '9.9', NULL)")
+    for act in (made.run, lambda: made.ask("SELECT 1")):
+        with pytest.raises(LakeTooNew, match=r"format 999, made by Headwater 9\.9") as caught:
+            act()
+        assert "upgrade" in caught.value.hint
+
+
+def test_a_ducklake_of_somebody_else_is_left_alone(project):
+    made = project({"data/good.csv": GOOD})
+    (made.folder / ".headwater").mkdir()
+    with plain_lake(made.folder) as con:
+        con.execute("CREATE TABLE lake.main.theirs (x INTEGER)")
+    with pytest.raises(LakeError, match="not made by Headwater"):
+        made.run()
+
+
+@pytest.mark.parametrize(
+    ("sql", "message", "hint"),
+    [
+        ("SELECT a, 1.0 / (a - 2) AS r FROM s.t", "1 of 2 rows break r.finite", "nullif(divisor"),
+        ("SELECT CAST(b AS INTEGER) AS n FROM s.t", "Could not convert string '…'", "TRY_CAST"),
+        ("SELECT a, a AS b FROM s.t UNION ALL SELECT 1, 2", None, None),
+    ],
+)
+def test_a_model_that_fails_half_way(project, sql, message, hint):
+    made = project({"data/good.csv": GOOD, "models/m/x.sql": sql})
+    report = made.run()
+    if message is None:
+        assert report.exit_code == 0
+        return
+    assert report.exit_code == 1
+    (failed,) = report.failed
+    assert message in str(failed.error)
+    assert hint in failed.error.hint
+    assert "x'" not in str(failed.error).replace("m.x", ""), "no row values in errors"
+    assert report.release is None
+    assert made.ask("SELECT count(*) FROM headwater.steps WHERE status = 'failed'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "hint"),
+    [
+        ("raise ValueError('secret 123')", "ValueError was raised by p()", "--traceback"),
+        ("return None", "p() returned None", "return the result"),
+        ("return 5", "p() returned int, which is no table", "DuckDB relation"),
+        ("return t.aggregate('count(*) AS n')", "the result has no column 'x'", "it has: n"),
+        ("import not_there_at_all", "ModuleNotFoundError was raised by p()", "--traceback"),
+    ],
+)
+def test_a_python_model_that_fails(project, body, message, hint):
+    text = (
+        "import headwater as hw\n\n\n@hw.model(columns={'x': 'integer'})\n"
+        f"def p(t: hw.Input('s.t')):\n    {body}\n"
+    )
+    made = project({"data/good.csv": GOOD, "models/m/p.py": text})
+    report = made.run()
+    (failed,) = report.failed
+    assert message in str(failed.error)
+    assert str(failed.error).startswith("models/m/p.py:")
+    assert hint in failed.error.hint
+    assert "123" not in str(failed.error)
+    assert report.held.keys() == {DatasetName("s", "t"), DatasetName("m", "p")}
