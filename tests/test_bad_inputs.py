@@ -20,7 +20,10 @@ GOOD = "a,b\n1,x\n2,y\n"
 def plain_lake(folder):
     con = duckdb.connect()
     extensions.load(con, *extensions.LAKE)
-    con.execute(f"ATTACH 'ducklake:sqlite:{folder}/.headwater/catalog.sqlite' AS lake")
+    lake = f"{folder}/.headwater"
+    con.execute(
+        f"ATTACH 'ducklake:sqlite:{lake}/catalog.sqlite' AS lake (DATA_PATH '{lake}/data/')"
+    )
     return con
 
 
@@ -71,6 +74,16 @@ def test_a_refused_file_lands_once_it_is_mended(project):
     assert made.run().exit_code == 0
     assert made.ask("SELECT count(*) FROM s.t") == [(3,)]
     assert made.ask("SELECT count(*) FROM headwater.files WHERE status = 'refused'") == [(1,)]
+
+
+def test_a_run_whose_new_files_are_all_refused_ends_and_says_so(project):
+    made = project({"data/good.csv": GOOD})
+    made.run()
+    made.write({"data/bad.csv": ""})
+    code, out, _ = made.cli("run")
+    assert code == 1
+    assert "1 file refused" in out
+    assert "nothing to do" not in out
 
 
 def test_a_header_alone_lands_no_rows_and_says_so(project):

@@ -12,8 +12,8 @@ from headwater.engine.session import Limits
 from headwater.errors import Mistake, ProjectMistakes
 from headwater.lake.lake import Lake
 from headwater.lake.query import QueryResult, query
-from headwater.project.definitions import Project
-from headwater.project.read import find_project, read_leniently
+from headwater.project.definitions import Project, Settings
+from headwater.project.read import find_project, read_leniently, read_settings
 from headwater.run.report import Observer, Report
 from headwater.run.run import Options, run
 
@@ -65,6 +65,27 @@ class OpenProject:
     def read_lake(self) -> Lake:
         """The project's lake, read-only. Raises NoLake."""
         return Lake.open_read_only(self.project.lake_folder, limits=self.limits)
+
+
+def open_settings(path: str | Path = ".") -> tuple[Path, Settings]:
+    """A project's folder and settings, without reading the rest of it: all that is needed to
+    look into its lake."""
+    folder = find_project(Path(path))
+    return folder, read_settings(folder)
+
+
+def read_lake(path: str | Path = ".") -> Lake:
+    """The lake of the project at or above `path`, read-only, without reading its definitions."""
+    folder, settings = open_settings(path)
+    limits = Limits(memory_limit=settings.memory_limit, threads=settings.threads)
+    return Lake.open_read_only((folder / settings.lake).resolve(), limits=limits)
+
+
+def query_project(path: str | Path, sql: str, *, allow_files: bool = False) -> QueryResult:
+    """Run one SELECT over the current release of the project at or above `path`."""
+    folder, settings = open_settings(path)
+    limits = Limits(memory_limit=settings.memory_limit, threads=settings.threads)
+    return query((folder / settings.lake).resolve(), sql, allow_files=allow_files, limits=limits)
 
 
 def open_project(path: str | Path = ".") -> OpenProject:

@@ -155,6 +155,15 @@ class QueryRefused(HeadwaterError):
     """A query that a reading door does not allow."""
 
 
+def counted(count: int, word: str) -> str:
+    """A number with its word.
+
+    >>> counted(1, "row"), counted(2500, "row")
+    ('1 row', '2,500 rows')
+    """
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
 def suggestion(word: str, known: Collection[str]) -> str:
     """A hint: the nearest known word, else the first few that are known.
 

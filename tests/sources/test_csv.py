@@ -15,8 +15,12 @@ from tests.reading import Landed, Quarantined, read
 from tests.sources.plain_csv import read_plainly
 
 COLUMNS = {"id": "bigint", "v": "varchar"}
-DELIMITERS = [pytest.param(",", id="comma"), pytest.param(";", id="semicolon"), pytest.param("\t", id="tab"),
-              pytest.param("|", id="pipe")]  # fmt: skip
+DELIMITERS = [
+    pytest.param(",", id="comma"),
+    pytest.param(";", id="semicolon"),
+    pytest.param("\t", id="tab"),
+    pytest.param("|", id="pipe"),
+]
 BUG_CARRIAGE_RETURNS = pytest.mark.xfail(
     strict=True,
     reason="BUG: originals.universal numbers the lines of the file as it is, and splits them at "

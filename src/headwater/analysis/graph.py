@@ -77,7 +77,8 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
     for dataset in project.datasets.values():
         for given in dataset.inputs:
             if given not in project.datasets:
-                mistakes.append(_unknown_input(project, dataset, given))
+                if not project.is_unread(given):
+                    mistakes.append(_unknown_input(project, dataset, given))
                 broken.add(dataset.name)
     while True:
         more = {

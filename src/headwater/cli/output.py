@@ -24,9 +24,11 @@ class Output:
     def __init__(self, *, is_json: bool = False, show_traceback: bool = False) -> None:
         self.is_json = is_json
         self.show_traceback = show_traceback
-        width = None if sys.stdout.isatty() else 200
-        self.out = Console(width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
-        self.err = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+        # In a pipe nothing is wrapped or cut.
+        self.out = Console(width=None if sys.stdout.isatty() else 1_000_000, highlight=False)
+        self.err = Console(
+            width=None if sys.stderr.isatty() else 1_000_000, stderr=True, highlight=False
+        )
 
     @property
     def is_terminal(self) -> bool:
@@ -38,11 +40,11 @@ class Output:
 
     def line(self, text: str = "", style: str = "") -> None:
         """One line of the result."""
-        self.out.print(Text(text, style=style))
+        self.out.print(Text(text, style=style), soft_wrap=True)
 
     def note(self, text: str, style: str = "dim") -> None:
         """One line beside the result."""
-        self.err.print(Text(text, style=style))
+        self.err.print(Text(text, style=style), soft_wrap=True)
 
     def table(
         self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
@@ -55,7 +57,7 @@ class Output:
         for number, heading in enumerate(headings):
             values = [row[number] for row in rows]
             is_number = any(_is_number(value) for value in values)
-            shown.add_column(heading, justify="right" if is_number else "left", no_wrap=False)
+            shown.add_column(heading, justify="right" if is_number else "left", overflow="fold")
         for row in rows:
             shown.add_row(*(Text(cell(value)) for value in row))
         self.out.print(shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headwater.cli.output import Output
-from headwater.cli.records import fetch
+from headwater.cli.records import CURRENT_QUARANTINE, fetch
 
 
 def command(out: Output, dataset: str, project: str, reason: str, file: str, limit: int) -> int:
@@ -21,13 +21,13 @@ def command(out: Output, dataset: str, project: str, reason: str, file: str, lim
     counts = fetch(
         project,
         f"SELECT dataset, reason, count(*) AS rows, count(DISTINCT path) AS files FROM "
-        f"(SELECT dataset, path, unnest(reasons) AS reason FROM lake.headwater.quarantine "
+        f"(SELECT dataset, path, unnest(reasons) AS reason FROM {CURRENT_QUARANTINE} "
         f"WHERE {where}) GROUP BY ALL ORDER BY rows DESC, dataset, reason",
         parameters,
     )
     rows = fetch(
         project,
-        f"SELECT id, reasons, path, line FROM lake.headwater.quarantine WHERE {where} "
+        f"SELECT id, reasons, path, line FROM {CURRENT_QUARANTINE} WHERE {where} "
         f"ORDER BY quarantined_at DESC, file_id, record LIMIT {int(limit)}",
         parameters,
     )

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from headwater.api import open_project
+from headwater.api import query_project
 from headwater.cli.output import Output, plain
-from headwater.errors import QueryRefused
+from headwater.errors import QueryRefused, counted
 
 FORMATS = ("table", "csv", "json", "parquet")
 MAX_TABLE_ROWS = 1000
@@ -30,7 +30,7 @@ def command(
     if format_ == "parquet" and not output and sys.stdout.isatty():
         raise QueryRefused("Parquet is not for a terminal", hint="add --output FILE.parquet")
     text = sys.stdin.read() if sql == "-" else sql
-    result = open_project(project).query(text, allow_files=allow_files)
+    result = query_project(project, text, allow_files=allow_files)
     try:
         reader = result.reader()
         if format_ == "table":
@@ -59,7 +59,7 @@ def _table(out: Output, reader: pa.RecordBatchReader) -> None:
     if more:
         out.note(f"the first {MAX_TABLE_ROWS:,} rows; use --format csv, json or parquet for all")
     else:
-        out.note(f"{len(rows):,} row{'s' if len(rows) != 1 else ''}")
+        out.note(counted(len(rows), "row"))
 
 
 def _write(reader: pa.RecordBatchReader, format_: str, target: IO[bytes]) -> None:

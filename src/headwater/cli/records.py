@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headwater.api import open_project
+from headwater.api import read_lake
+
+CURRENT_QUARANTINE = """(
+    SELECT q.* FROM lake.headwater.quarantine q JOIN (
+        SELECT dataset, max_by(built_table, snapshot_id) AS built_table,
+            max_by(run_id, snapshot_id) AS run_id
+        FROM lake.headwater.builds GROUP BY dataset
+    ) b ON q.dataset = b.dataset AND q.built_table = b.built_table
+    WHERE q.path IS NOT NULL OR q.run_id = b.run_id
+)"""
+"""The quarantined rows of the built tables that count now: a changed contract lands a source
+anew, and a model's rejected rows are computed with it."""
 
 
 def fetch(project: str, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
     """The rows of a query over the state tables of a project's lake, read-only."""
-    with open_project(project).read_lake() as lake:
+    with read_lake(project) as lake:
         result = lake.con.execute(sql, list(parameters))
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

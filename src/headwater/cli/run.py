@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from headwater.api import open_project
 from headwater.cli.output import Output
+from headwater.errors import counted
 from headwater.names import DatasetName
 from headwater.run.report import Report, StepReport
 
@@ -61,11 +63,10 @@ class _Shower:
                 (f"{mark} ", style), f"{step.action:5} {step.dataset}  ", (_words(step), "dim")
             )
         )
-        if step.broken and step.action == "land":
-            reasons = ", ".join(
-                f"{code} {count:,}" for code, count in list(step.broken.items())[:6]
-            )
-            self.out.note(f"        {reasons}")
+        if step.broken and step.status == "done":
+            self.out.note(f"        {_counts(step.broken)}")
+        if step.warnings:
+            self.out.note(f"        warning: {_counts(step.warnings)}", "yellow")
         for note in step.notes[:5]:
             self.out.note(f"        {note}")
         if len(step.notes) > 5:
@@ -78,24 +79,25 @@ class _Shower:
                 self.out.note(f"        hint: {step.error.hint}", "cyan")
 
 
+def _counts(rules: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{code} {count:,}" for code, count in list(rules.items())[:6])
+    return shown + (f" and {len(rules) - 6} more" if len(rules) > 6 else "")
+
+
 def _words(step: StepReport) -> str:
     parts = [step.reason]
     if step.ledger:
         line = step.ledger
-        rows = f"{line.landed:,} rows"
+        rows = counted(line.landed, "row")
         if step.action == "land":
             rows = f"{line.received:,} received, {line.landed:,} landed"
         parts.append(rows)
-        for count, word in (
-            (line.quarantined, "quarantined"),
-            (line.deduplicated, "deduplicated"),
-            (line.dropped, "dropped"),
-            (line.nulled, "cells nulled"),
-            (line.defaulted, "cells defaulted"),
-            (line.clipped, "cells clipped"),
-        ):
-            if count:
+        for word in ("quarantined", "deduplicated", "dropped"):
+            if count := getattr(line, word):
                 parts.append(f"{count:,} {word}")
+        for word in ("nulled", "defaulted", "clipped"):
+            if count := getattr(line, word):
+                parts.append(f"{counted(count, 'cell')} {word}")
     if step.status == "done":
         parts.append(f"{step.seconds:.2f} s")
     return ", ".join(part for part in parts if part)
@@ -106,15 +108,17 @@ def _summary(out: Output, report: Report) -> None:
         out.line(f"held back  {name}: {why}", "yellow")
     for name in report.removed:
         out.line(f"removed    {name}: the project no longer makes it", "yellow")
+    if report.refused:
+        what = f"{counted(len(report.refused), 'file')} refused, tried again by the next run"
+        out.line(f"{what}: {', '.join(list(report.refused)[:3])}", "yellow")
     if report.release is not None:
         moved = len(report.moves) + len(report.removed)
-        what = f"{moved} dataset{'s' if moved != 1 else ''}"
+        what = counted(moved, "dataset")
         out.line(f"release {report.release}: {what}, {report.seconds:.1f} s", "green bold")
     elif report.failed or report.held:
         out.line(
             f"no release: what is released stays as it was, {report.seconds:.1f} s", "yellow bold"
         )
-    else:
-        out.line(
-            f"nothing to do: no new files, all models up to date, {report.seconds:.1f} s", "green"
-        )
+    elif not report.refused:
+        words = "nothing to do: no new files, all models up to date"
+        out.line(f"{words}, {report.seconds:.1f} s", "green")

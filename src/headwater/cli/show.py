@@ -60,6 +60,7 @@ def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> di
         "released": bool(position),
     }
     rules = _rules(definition)
+    facts["rules"] = rules.pop("rule", [])
     if position is None:
         columns = opened.bound.schemas.get(name, {})
         facts["columns"] = [
@@ -131,6 +132,8 @@ def _show(out: Output, facts: dict[str, Any]) -> None:
         ["column", "type", "rules", "description"],
         [[c["name"], c["type"], "; ".join(c["rules"]), c["description"]] for c in facts["columns"]],
     )
+    for rule in facts["rules"]:
+        out.line(f"  rule: {rule}")
     if facts.get("sample"):
         rows = facts["sample"]
         out.line()

@@ -6,7 +6,7 @@ from typing import Any
 
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
-from headwater.errors import NoLake
+from headwater.errors import NoLake, counted
 from headwater.lake.lake import Lake
 from headwater.lake.state import State
 
@@ -49,16 +49,22 @@ def _rows(opened: OpenProject, state: State, failures: dict[str, str]) -> list[d
             word = "newer than released"
         else:
             word = "released"
-        refused = [f for f in state.files.values() if f.dataset == name and f.status == "refused"]
-        note = failures.get(str(name), "")
+        refused = [
+            file.path
+            for file in state.files.values()
+            if file.dataset == name
+            and file.status == "refused"
+            and (opened.project.folder / file.path).exists()
+        ]
+        note = failures.get(str(name), "").removeprefix(f"{name}: ")
         if refused:
-            note = f"{len(refused)} files refused, first {refused[0].path}"
+            note = f"{counted(len(refused), 'file')} refused: {', '.join(refused[:2])}"
         rows.append(
             {
                 "dataset": str(name),
                 "state": word,
                 "rows": newest.row_count if newest else None,
-                "built_at": newest.built_at if newest else None,
+                "built_at": newest.built_at.replace(microsecond=0) if newest else None,
                 "note": note,
             }
         )

@@ -46,8 +46,11 @@ class OnDuplicate(StrEnum):
     """What happens to a row whose key is already there, in this batch or an earlier one."""
 
     QUARANTINE = "quarantine"
+    """The row goes to quarantine as `key.duplicate`. The default on sources."""
     KEEP_FIRST = "keep first"
+    """The row is left out, and counted as deduplicated."""
     FAIL = "fail"
+    """The step fails. The default on models."""
 
 
 class UnexpectedColumns(StrEnum):
@@ -136,7 +139,9 @@ class Column(Definition):
     from_: str | None = Field(default=None, alias="from")
     """The input's name for it, where it differs."""
     description: str = ""
+    """What the column means; for people."""
     tags: Words = ()
+    """Words to find it by."""
     required: bool = False
     """The value must not be missing."""
     default: Scalar | None = None
@@ -191,10 +196,13 @@ class Rule(Definition):
     """A rule over the columns of one row."""
 
     name: str
+    """One word; the quarantine gives `rule.NAME` as the reason."""
     check: Annotated[str, BeforeValidator(_as_expression)]
     """An SQL expression. The rule is broken where it is false; NULL passes, as in SQL."""
     description: str = ""
+    """What the rule means; for people."""
     otherwise: OtherwiseRemedy = None
+    """The remedy where it does not hold: quarantine, fail, drop or warn."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
@@ -212,14 +220,22 @@ class Contract(Definition):
     """What a dataset's rows must be. Without columns everything is taken as it comes."""
 
     description: str = ""
+    """What a row of the dataset is; for people."""
     owner: str = ""
+    """Who answers for it; a source's owner is its datasets'."""
     tags: Words = ()
+    """Words to select it by: `--select tag:finance`."""
     key: Words = ()
     """The columns that name a row; never missing."""
     on_duplicate: OnDuplicate | None = None
+    """What happens to a row whose key is there already. Default: quarantine on sources, fail on
+    models."""
     columns: dict[str, Column] = Field(default_factory=dict)
+    """Column -> its type and rules, in the order in which they land."""
     rules: tuple[Rule, ...] = ()
+    """Rules over the columns of one row."""
     unexpected_columns: UnexpectedColumns = UnexpectedColumns.KEEP
+    """What happens to columns of the input that `columns` does not name: keep, ignore, fail."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:

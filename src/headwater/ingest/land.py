@@ -30,7 +30,7 @@ from headwater.engine.judge import (
     repeated_keys,
     sample_rows,
 )
-from headwater.errors import ContractBroken, FileRefused, HeadwaterError
+from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
@@ -45,7 +45,7 @@ from headwater.lake.step import (
 )
 from headwater.names import DatasetName
 from headwater.project.definitions import Origin, SourceDataset
-from headwater.sources.batch import Batch, Item, OpenItem
+from headwater.sources.batch import REASONS, Batch, Item, OpenItem
 from headwater.sources.files.connector import open_file
 from headwater.sql.quote import ident, literal
 
@@ -100,6 +100,11 @@ class Landing:
             for reason, count in file.broken.items():
                 found[reason] = found.get(reason, 0) + count
         return found
+
+    @property
+    def remedies(self) -> dict[str, Remedy]:
+        """Rule -> its remedy."""
+        return {c.code: c.remedy for file in self.files for c in file.compiled.checks}
 
     def sum(self, fate: Fate) -> int:
         return sum(file.verdict.count(fate) for file in self.files)
@@ -224,9 +229,7 @@ class Landing:
         commit.note("files", rows)
 
     def _write_checks(self, commit: Commit) -> None:
-        remedies = {
-            check.code: check.remedy.value for file in self.files for check in file.compiled.checks
-        }
+        remedies = self.remedies
         moment = now()
         commit.note(
             "checks",
@@ -236,7 +239,7 @@ class Landing:
                     "step": self.identity.step,
                     "dataset": str(self.identity.dataset),
                     "check_name": code,
-                    "remedy": remedies.get(code, Remedy.QUARANTINE.value),
+                    "remedy": remedies.get(code, Remedy.QUARANTINE).value,
                     "status": "broken",
                     "failed_rows": count,
                     "checked_at": moment,
@@ -386,7 +389,7 @@ def _read_file(
 def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
     contract = dataset.contract
     malformed = [
-        Check(kind.code, f"coalesce({kind.broken}, FALSE)", Remedy.QUARANTINE, kind.meaning)
+        Check(kind.code, f"coalesce({kind.broken}, FALSE)", Remedy.QUARANTINE, REASONS[kind.code])
         for kind in batch.malformed
     ]
     compiled = compile_contract(
@@ -481,7 +484,8 @@ def _quarantine(
             landing.samples[check.code] = sample_rows(con, table, explained, check.code)
     con.execute(
         f"CREATE TEMP TABLE {ident(rejected)} AS "
-        f"SELECT {_record(file)} AS record, e.reasons, CAST(to_json(b._raw) AS VARCHAR) AS content "
+        f"SELECT {_record(file)} AS record, {_causes(file)} AS reasons, "
+        "CAST(to_json(b._raw) AS VARCHAR) AS content "
         f"FROM {_numbered(file)} b JOIN {ident(explained)} e ON b._row = e._id "
         f"WHERE e._fate = {Fate.QUARANTINED.value}"
     )
@@ -493,6 +497,15 @@ def _quarantine(
         counts = con.execute(f"SELECT code, count(*) FROM {fragments} GROUP BY code").fetchall()
         file.broken.update(counts)
     _add_to_quarantine(con, landing, file, opened, rejected)
+
+
+def _causes(file: ReadFile) -> str:
+    """The reasons of an explained row without those that would only have warned."""
+    mild = [c.code for c in file.compiled.checks if c.remedy is Remedy.WARN]
+    if not mild:
+        return "e.reasons"
+    codes = ", ".join(literal(code) for code in mild)
+    return f"list_filter(e.reasons, lambda code: code NOT IN ({codes}))"
 
 
 def _add_to_quarantine(
@@ -543,12 +556,12 @@ def _refuse_failed_rows(con: duckdb.DuckDBPyConnection, landing: Landing) -> Non
         return
     meanings = {c.code: c for file in landing.files for c in file.compiled.checks}
     codes = [
-        f"{code} ({count} rows)"
+        f"{code} ({counted(count, 'row')})"
         for code, count in landing.broken.items()
         if code in meanings and meanings[code].remedy is Remedy.FAIL
     ]
     raise ContractBroken(
-        f"{failed} rows break {', '.join(codes)}",
+        f"{counted(failed, 'row')} break {', '.join(codes)}",
         where=str(landing.identity.dataset),
         hint="mend the input, or choose another remedy: otherwise: quarantine",
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -69,10 +71,7 @@ class Lake:
         """Open for writing; made where it is missing."""
         locks = Locks(folder / "locks", lock_timeout_s)
         spill = folder / "tmp"
-        limits = limits or Limits()
-        limits = Limits(
-            memory_limit=limits.memory_limit, threads=limits.threads, spill_folder=spill
-        )
+        limits = replace(limits or Limits(), spill_folder=spill)
         catalog = folder / "catalog.sqlite"
         # Attaching a catalog that is not there makes it, so nobody else may attach meanwhile.
         with locks.commit():
@@ -99,7 +98,9 @@ class Lake:
         catalog = folder / "catalog.sqlite"
         if not catalog.is_file():
             raise NoLake("there is no lake yet", where=str(folder), hint="`headwater run` makes it")
-        con = connect(limits)
+        limits = limits or Limits()
+        spill = Path(tempfile.gettempdir()) / f"headwater-{os.getpid()}"
+        con = connect(replace(limits, spill_folder=spill))
         extensions.load(con, *extensions.LAKE)
         lake = cls(con, folder, Locks(folder / "locks", 0))
         lake._attach(catalog, read_only=True)

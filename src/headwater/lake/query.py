@@ -84,7 +84,7 @@ def query(
         if not allow_files:
             _refuse_functions(lake.con, sql)
             _confine(lake)
-        tables = _tables(lake.con, sql)
+        tables = _tables(sql)
         lake.con.execute("BEGIN")
         _place(lake, tables)
         return QueryResult(lake, lake.con.sql(sql))
@@ -111,8 +111,10 @@ def _refuse_statements(sql: str) -> None:
         )
 
 
-def _tables(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str, ...]]:
-    return sorted({table_parts(name) for name in con.get_table_names(sql, qualified=True)})
+def _tables(sql: str) -> list[tuple[str, ...]]:
+    # A session without the lake, so that nothing is bound: names are only to be found.
+    with duckdb.connect(":memory:") as con:
+        return sorted({table_parts(name) for name in con.get_table_names(sql, qualified=True)})
 
 
 def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -176,6 +178,7 @@ def _unknown(parts: tuple[str, ...], released: Mapping[DatasetName, Position]) -
 
 def _failed(error: duckdb.Error) -> QueryRefused:
     text = str(error)
+    text = text.split("\n\nStack Trace")[0].split("\nStack Trace")[0]
     message, _, rest = text.partition("\n")
     # The lines of the user's own query, with DuckDB's mark under the place.
     shown = "\n".join(line for line in rest.split("\n") if line.strip())

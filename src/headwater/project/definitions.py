@@ -26,6 +26,7 @@ class Settings(Definition):
     name: str = Field(min_length=1)
     """The project's name."""
     description: str = ""
+    """What the project is for."""
     lake: str = ".headwater"
     """The folder of the lake, relative to the project's."""
     memory_limit: str | None = Field(
@@ -67,9 +68,13 @@ class Dialect(Definition):
     delimiter: Annotated[str, BeforeValidator(_one_character)] | None = Field(
         default=None, min_length=1, max_length=4
     )
+    """What stands between fields; `tab`, `pipe`, `semicolon` and `comma` are understood too."""
     quote: str | None = Field(default=None, max_length=1)
+    """What a field with a delimiter or line end in it is put in; `""` for nothing. Default: `"`."""
     escape: str | None = Field(default=None, max_length=1)
+    """What stands before a quote that is meant as text. Default: the quote itself, doubled."""
     header: bool | None = None
+    """Whether the first line names the columns. Without, they are the contract's, in order."""
 
 
 class FileDataset(Contract):
@@ -78,18 +83,26 @@ class FileDataset(Contract):
     path: Words
     """A path or glob, or a list of them; relative to the project's folder."""
     format: FileFormat | None = None
+    """csv, jsonl or parquet; by default told from the file's name."""
     dialect: Dialect = Dialect()
+    """How a CSV file is written, where detection is not to be relied on."""
     origin: Origin = Origin.RECORD
+    """What each landed row carries of where it came from: `record` or `file`."""
 
 
 class FilesSource(Definition):
     """`sources/NAME.yaml` with `connector: files`."""
 
     connector: str
+    """What reads the source: `files`."""
     description: str = ""
+    """Where the data comes from; for people."""
     owner: str = ""
+    """Who answers for its datasets."""
     tags: Words = ()
+    """Words to select all of its datasets by."""
     datasets: dict[str, FileDataset] = Field(min_length=1)
+    """Name -> dataset: a contract, and where its files are."""
 
     @model_validator(mode="before")
     @classmethod
@@ -192,16 +205,27 @@ Model = SqlModel | PythonModel
 
 @dataclass(frozen=True)
 class Project:
-    """A project's folder, read. `datasets` is in the order of their files."""
+    """A project's folder, read.
+
+    datasets   by name, in the order of their files.
+    texts      file -> its text.
+    unread     datasets (`schema.name`, or `schema.` for all of one) whose definitions have
+               mistakes of their own: what reads them cannot be judged.
+    """
 
     folder: Path
     settings: Settings
     datasets: Mapping[DatasetName, Dataset]
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unread: frozenset[str] = frozenset()
 
     @property
     def lake_folder(self) -> Path:
         return (self.folder / self.settings.lake).resolve()
+
+    def is_unread(self, name: DatasetName) -> bool:
+        """Whether a dataset may well exist, but cannot be read."""
+        return str(name) in self.unread or f"{name.schema}." in self.unread
 
     def mistake(self, file: str, line: int, column: int, message: str, hint: str = "") -> Mistake:
         """A mistake in one of the project's files, with the line it stands on."""

@@ -99,9 +99,9 @@ class Document:
         hint = str(context.get("hint", ""))
         if problem["type"] == "extra_forbidden":
             key = str(problem["loc"][-1])
-            self.mistake(
-                (*path, *problem["loc"]), f"unknown key {key!r}", _known_keys(model, problem["loc"])
-            )
+            known = _known_keys(model, problem["loc"])
+            comma = "put a text that holds a comma in quotes" if " " in key else ""
+            self.mistake((*path, *problem["loc"]), f"unknown key {key!r}", comma or known)
         elif problem["type"] == "missing":
             self.mistake(where, f"the key {problem['loc'][-1]!r} is missing here", hint)
         elif problem["type"] == "enum":

@@ -41,6 +41,15 @@ def find_project(start: Path) -> Path:
     )
 
 
+def read_settings(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the project in `folder`, and nothing else of it."""
+    reader = _Reader(folder.resolve(), os.environ if environment is None else environment)
+    settings = reader.settings()
+    if settings is None:
+        raise ProjectMistakes(reader.mistakes)
+    return settings
+
+
 def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> Project:
     """Read the project in `folder`. Raises ProjectMistakes with all of them at once.
 
@@ -67,11 +76,10 @@ class _Reader:
     mistakes: list[Mistake] = field(default_factory=list)
     datasets: dict[DatasetName, Dataset] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)
 
     def read(self) -> tuple[Project | None, list[Mistake]]:
-        document = self.document(self.folder / SETTINGS_FILE)
-        settings = document.validate(Settings) if document and not document.mistakes else None
-        self.take(document)
+        settings = self.settings()
         for path in sorted((self.folder / "sources").glob("**/*.y*ml")):
             self.source(path)
         for path in sorted((self.folder / "models").glob("**/*")):
@@ -81,7 +89,14 @@ class _Reader:
                 self.python_models(path)
         if settings is None:
             return None, self.mistakes
-        return Project(self.folder, settings, self.datasets, self.texts), self.mistakes
+        unread = frozenset(self.unread)
+        return Project(self.folder, settings, self.datasets, self.texts, unread), self.mistakes
+
+    def settings(self) -> Settings | None:
+        document = self.document(self.folder / SETTINGS_FILE)
+        settings = document.validate(Settings) if document and not document.mistakes else None
+        self.take(document)
+        return settings
 
     # ---- files
 
@@ -124,6 +139,7 @@ class _Reader:
             )
         else:
             self.datasets[dataset.name] = dataset
+            self.unread.discard(str(dataset.name))
 
     def mistake_at(self, file: str, line: int, column: int, message: str, hint: str = "") -> None:
         text = self.texts.get(file, "")
@@ -138,8 +154,12 @@ class _Reader:
         if not document.mistakes and not isinstance(document.value, dict):
             document.note(1, 1, "a source is a mapping", "start with `connector: files`")
         source = document.validate(FilesSource) if not document.mistakes else None
+        if source is None:
+            self.unread.add(f"{path.stem}.")
         for name, definition in source.datasets.items() if source else ():
             where = ("datasets", name)
+            if source and source.owner and not definition.owner:
+                definition = definition.model_copy(update={"owner": source.owner})
             self.add(
                 SourceDataset(
                     name=DatasetName(path.stem, name),
@@ -158,6 +178,7 @@ class _Reader:
     # ---- models
 
     def sql_model(self, path: Path) -> None:
+        self.model_is_unread(path)
         text = self.text(path)
         if text is None:
             return
@@ -178,6 +199,10 @@ class _Reader:
         if contract and name:
             self.add(SqlModel(name=name, file=file, line=1, contract=contract, query=query))
 
+    def model_is_unread(self, path: Path) -> None:
+        """Until a model is added, it is one that could not be read."""
+        self.unread.add(f"{path.relative_to(self.folder / 'models').parts[0]}.{path.stem}")
+
     def python_models(self, path: Path) -> None:
         text = self.text(path)
         if text is None:
@@ -186,6 +211,8 @@ class _Reader:
         found, faults = find_models(text)
         for problem in faults:
             self.mistake_at(file, problem.line, problem.column, problem.message, problem.hint)
+        if found or faults:
+            self.model_is_unread(path)
         name = self.model_name(path, file) if found else None
         if len(found) > 1:
             self.mistake_at(

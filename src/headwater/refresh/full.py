@@ -26,7 +26,7 @@ from headwater.engine.judge import (
     repeated_keys,
     sample_rows,
 )
-from headwater.errors import ContractBroken, HeadwaterError, ModelFailed
+from headwater.errors import ContractBroken, HeadwaterError, ModelFailed, counted
 from headwater.lake.commit import Commit, now
 from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
@@ -309,7 +309,7 @@ class BrokenBuild(ContractBroken):
 
     def __init__(self, build: FullBuild, failed: int, received: int, names: str, hint: str) -> None:
         super().__init__(
-            f"{failed} of {received} rows break {names}",
+            f"{failed:,} of {counted(received, 'row')} break {names}",
             where=str(build.identity.dataset),
             hint=hint,
         )

@@ -14,7 +14,13 @@ from headwater.names import DatasetName
 
 @dataclass(kw_only=True)
 class StepReport:
-    """One dataset's part of a run. `status`: done, nothing, failed or blocked."""
+    """One dataset's part of a run.
+
+    status    done, nothing, failed or blocked.
+    broken    rule -> rows that broke it and did not land as they were.
+    warnings  rule -> rows that broke it and landed all the same.
+    refused   file -> why.
+    """
 
     dataset: DatasetName
     action: str
@@ -24,6 +30,7 @@ class StepReport:
     ledger: Ledger | None = None
     files: int = 0
     broken: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: HeadwaterError | None = None
@@ -41,6 +48,7 @@ class StepReport:
             "files": self.files,
             "ledger": ledger,
             "broken": dict(self.broken),
+            "warnings": dict(self.warnings),
             "refused": dict(self.refused),
             "notes": list(self.notes),
             "error": self.error.as_dict() if self.error else None,
@@ -51,8 +59,8 @@ class StepReport:
 class Report:
     """What one run did.
 
-    status    succeeded; held back (something failed, the rest went out); nothing (there was
-              nothing to do).
+    status    succeeded; held back (something failed, the rest went out); files refused (the
+              rest landed and went out); nothing (there was nothing to do).
     release   the release's number, None if nothing moved.
     """
 
@@ -76,6 +84,8 @@ class Report:
     def status(self) -> str:
         if self.failed or self.held:
             return "held back"
+        if self.refused:
+            return "files refused"
         if self.release is None and all(step.status == "nothing" for step in self.steps):
             return "nothing"
         return "succeeded"

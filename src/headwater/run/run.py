@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from headwater.analysis.fingerprint import fingerprint
 from headwater.analysis.graph import Graph, select
+from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput
@@ -233,7 +234,8 @@ class _Run:
                     lambda path: self.observer.started(name, "land", path),
                 )
                 self.take_landing(step, landing, lock, started)
-                lock = self.lock(name)
+                if landing.files:  # its commit has let go of the lock
+                    lock = self.lock(name)
         except LakeLocked:
             raise
         except HeadwaterError as error:
@@ -295,10 +297,9 @@ class _Run:
             return
         self.group.add(landing, lock)
         step.files += len(landing.files)
-        step.broken = {
-            code: step.broken.get(code, 0) + landing.broken.get(code, 0)
-            for code in {**step.broken, **landing.broken}
-        }
+        broken, warnings = _by_remedy(landing.broken, landing.remedies)
+        step.broken = _sum_of(step.broken, broken)
+        step.warnings = _sum_of(step.warnings, warnings)
         step.reason = "1 new file" if step.files == 1 else f"{step.files} new files"
         step.seconds = time.monotonic() - started
         self.flush()
@@ -362,6 +363,7 @@ class _Run:
             self.group.add(build, lock)
             step.status = "done"
             step.seconds = time.monotonic() - started
+            step.broken, step.warnings = _by_remedy(build.broken, dict(build.checks))
             self.note_schema(model, build.columns)
             if build.prewritten:
                 self.flush()
@@ -608,6 +610,18 @@ def _types(columns: Mapping[str, str]) -> dict[str, Type]:
 
 def _shape(columns: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name.lower(), parse_type(kind).sql) for name, kind in columns.items()]
+
+
+def _by_remedy(
+    broken: Mapping[str, int], remedies: Mapping[str, Remedy]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Broken rules apart from those that only warn."""
+    warnings = {c: n for c, n in broken.items() if remedies.get(c) is Remedy.WARN}
+    return {c: n for c, n in broken.items() if c not in warnings}, warnings
+
+
+def _sum_of(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return {code: a.get(code, 0) + b.get(code, 0) for code in {**a, **b}}
 
 
 def _looks_the_same(item: Item, before: LandedFile) -> bool:

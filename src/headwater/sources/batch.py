@@ -14,6 +14,19 @@ from typing import Protocol
 
 from headwater.contract.types import Type
 
+REASONS = {
+    "line.too_few_fields": "the line has too few fields",
+    "line.too_many_fields": "the line has too many fields",
+    "line.broken_quote": "a quote is not closed, or text follows it",
+    "line.not_utf8": "the line is not UTF-8",
+    "line.too_long": "the line is longer than 2 MB",
+    "line.unreadable": "the line cannot be read",
+    "line.broken_json": "the line is not JSON",
+    "line.no_object": "the line is JSON, but not an object",
+    "key.duplicate": "the key was there before",
+}
+"""Why a record is in quarantine, where that is no rule of a column or row -> in words."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
@@ -33,11 +46,10 @@ class Item:
 @dataclass(frozen=True)
 class Malformed:
     """A kind of record that the reader could place but not read. `broken` is SQL over the
-    batch's raw fields (`raw_field`); true for such a record. `code` starts with `line.`."""
+    batch's raw fields (`raw_field`); true for such a record. `code` is one of REASONS."""
 
     code: str
     broken: str
-    meaning: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,13 +62,10 @@ class JsonLinesFile:
             fields=fields,
             hidden={RECORD: JSON},
             malformed=(
-                Malformed(
-                    "line.broken_json", f"{raw_field(RECORD)} IS NULL", "the line is no JSON"
-                ),
+                Malformed("line.broken_json", f"{raw_field(RECORD)} IS NULL"),
                 Malformed(
                     "line.no_object",
                     f"json_type({raw_field(RECORD)}) <> 'OBJECT'",
-                    "the line is JSON but no object",
                 ),
             ),
             content_hash=spooled.content_hash,
