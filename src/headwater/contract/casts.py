@@ -59,7 +59,7 @@ def _from_text(raw: str, wanted: Type) -> str:
         # The plain digits are the fast path; 1.0 and 1e2 are whole numbers too, 1.5 is none.
         whole = f"TRY_CAST({raw} AS DECIMAL(38,9))"
         return (
-            f"CASE WHEN contains({raw}, '.') OR contains(lower({raw}), 'e') "
+            f"CASE WHEN contains({raw}, '.') OR contains({raw}, 'e') OR contains({raw}, 'E') "
             f"THEN CASE WHEN {whole} = trunc({whole}) THEN TRY_CAST({whole} AS {wanted.sql}) END "
             f"ELSE TRY_CAST({raw} AS {wanted.sql}) END"
         )

@@ -23,6 +23,8 @@ from headwater.refresh.full import FullBuild
 MAX_ROWS = 200_000
 MAX_SECONDS = 2.0
 MAX_STEPS = 250
+LARGE_COMMIT = 20
+"""A commit of more tables or views is large: see `CommitNote`."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ class Group:
         more = f" and {len(steps) - 5} more" if len(steps) > 5 else ""
         outcomes = []
         positions: dict[DatasetName, Position] = {}
-        with self.lake.commit(CommitNote(message=f"{names}{more}", run_id=self.run_id)) as commit:
+        note = CommitNote(
+            message=f"{names}{more}", run_id=self.run_id, is_large=len(steps) > LARGE_COMMIT
+        )
+        with self.lake.commit(note) as commit:
             for step in steps:
                 _settle_inputs(step, positions)
                 ledger = step.apply(commit)

@@ -33,7 +33,7 @@ from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
 from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
 from headwater.refresh.full import FullBuild, compute, described
-from headwater.run.group import Group, Outcome
+from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
 from headwater.sources.files.discover import discover
@@ -243,13 +243,11 @@ class _Run:
         finally:
             lock.release()
         build = self.state.builds.get((name, table))
-        if build:
-            self.positions[name] = build.position
-            if name not in self.schemas:
-                self.schemas[name] = {
-                    n: t for n, t in _types(build.columns).items() if n not in ORIGIN_COLUMNS
-                }
-        elif name not in self.failed:
+        if build and name not in self.failed:
+            self.positions.setdefault(name, build.position)
+            known = _types(build.columns).items()
+            self.schemas.setdefault(name, {n: t for n, t in known if n not in ORIGIN_COLUMNS})
+        if name not in self.positions and name not in self.failed:
             files = ", ".join(step.refused) or "its files"
             self.fail(
                 step, HeadwaterError(f"nothing could be landed from {files}", where=str(name))
@@ -473,8 +471,8 @@ class _Run:
         dataset = self.graph.datasets[given]
         if not isinstance(dataset, SourceDataset) or not words & ORIGIN_COLUMNS.keys():
             return frozenset()
-        table = self.positions[given].table
-        build = self.state.builds.get((given, table))
+        self.look_again()
+        build = self.state.builds.get((given, self.positions[given].table))
         there = build.columns if build else {}
         return words & there.keys() & ORIGIN_COLUMNS.keys()
 
@@ -504,7 +502,10 @@ class _Run:
         step.status = "done"
         step.ledger = _add(step.ledger, outcome.ledger)
         if isinstance(outcome.step, Landing):
-            self.look_again()
+            types = outcome.step.columns
+            self.schemas.setdefault(
+                name, {n: t for n, t in types.items() if n not in ORIGIN_COLUMNS}
+            )
         else:
             self.observer.done(step)
 
@@ -533,7 +534,11 @@ class _Run:
         if idle:
             report.seconds = time.monotonic() - self.clock
             return report
-        note = CommitNote(message=f"release of run {self.run_id}", run_id=self.run_id)
+        note = CommitNote(
+            message=f"release of run {self.run_id}",
+            run_id=self.run_id,
+            is_large=len(self.positions) > LARGE_COMMIT,
+        )
         with self.lake.commit(note) as commit:
             before = self.lake.release()
             decision = self.decide_release(before.names)

@@ -21,7 +21,7 @@ from headwater.project.definitions import Dialect
 from headwater.sources.batch import Batch, Item
 from headwater.sources.files import originals
 from headwater.sources.files.discover import unchanged
-from headwater.sources.files.spool import Spooled, rewrite_lines
+from headwater.sources.files.spool import Spooled, has_blank_lines, rewrite_lines
 from headwater.sources.files.stray_quotes import MARK, mark_lines
 from headwater.sql.quote import ident, literal
 
@@ -70,8 +70,11 @@ class CsvFile:
 
     def _rewrite(self, spooled: Spooled) -> Path | None:
         """A copy with lines that end alike and none that is blank, where that is needed."""
-        if not (spooled.has_mixed_ends or spooled.has_blank or _starts_oddly(spooled)):
+        if not (spooled.has_mixed_ends or _starts_oddly(spooled)):
             return None
+        return self._without_blank_lines(spooled)
+
+    def _without_blank_lines(self, spooled: Spooled) -> Path:
         target = self.scratch / f"{self.item.absolute.name}.rewritten"
         rewrite_lines(spooled, target)
         return target
@@ -89,9 +92,24 @@ class CsvFile:
         )
 
     def mend(self) -> bool:
-        """Whether a quote that never closes has swallowed lines: then they are freed, and the
-        relation is to be read again."""
-        if self.marked or not self.quote or self.escape != self.quote:
+        """Where lines were refused: whether a quote that never closes has swallowed others (they
+        are freed), or blank lines put the numbers out (they are left out)."""
+        refused = self.con.execute(f"SELECT count(*) FROM {ident(self.rejects)}").fetchone()
+        if not refused or not refused[0]:
+            return False
+        again = self._free_swallowed_lines()
+        # DuckDB counts blank lines when it numbers what it refuses, and no others.
+        if self.rewritten is None and has_blank_lines(self.marked or self.spooled.plain):
+            plain = self.marked or self.spooled.plain
+            self.rewritten = self._without_blank_lines(replace(self.spooled, plain=plain))
+            again = True
+        if again:
+            self.close()
+            self.batch = replace(self.batch, relation=self._relation())
+        return again
+
+    def _free_swallowed_lines(self) -> bool:
+        if not self.quote or self.escape != self.quote:
             return False
         swallowed = self.con.execute(
             f"SELECT count(*) FROM {ident(self.rejects)} WHERE CAST(error_type AS VARCHAR) IN "
@@ -106,8 +124,6 @@ class CsvFile:
             return False
         self.marked = marked
         self.rewritten = self._rewrite(replace(self.spooled, plain=marked))
-        self.close()
-        self.batch = replace(self.batch, relation=self._relation())
         return True
 
     def fragments(self, table: str) -> int:
@@ -140,7 +156,7 @@ class CsvFile:
             )
         else:
             single = len(self.names) == 1 and self.rewritten is None
-            found = originals.lines(path, skip=self.header_lines, blank_is_record=single)
+            found = originals.lines(path, records, skip=self.header_lines, blank_is_record=single)
         originals.fill(self.con, table, found, records)
 
     def still_the_same(self) -> bool:

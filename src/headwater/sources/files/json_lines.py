@@ -19,6 +19,8 @@ from headwater.sql.quote import ident, literal
 
 RECORD = "_json"
 JSON = Type("JSON")
+MAX_OBJECT_BYTES = 16 << 20
+"""A longer line is no record. (DuckDB reads in blocks of this size.)"""
 
 
 class JsonLinesFile:
@@ -40,7 +42,7 @@ class JsonLinesFile:
     ) -> None:
         self.con, self.item, self.spooled = con, item, spooled
         self.path = spooled.plain
-        if spooled.lone_returns:
+        if spooled.has_returns:
             self.path = scratch / f"{item.absolute.name}.rewritten"
             rewrite_lines(spooled, self.path)
         first = spooled.head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -74,7 +76,7 @@ class JsonLinesFile:
     def _source(self) -> str:
         return (
             f"read_ndjson_objects({literal(str(self.path))}, ignore_errors = true, "
-            "maximum_object_size = 67108864)"
+            f"maximum_object_size = {MAX_OBJECT_BYTES})"
         )
 
     def _keys(self) -> list[str]:
@@ -109,7 +111,7 @@ class JsonLinesFile:
         return 0
 
     def originals(self, records: Sequence[int], table: str) -> None:
-        found = originals.lines(self.path, skip=0, blank_is_record=False)
+        found = originals.lines(self.path, records, skip=0, blank_is_record=False)
         originals.fill(self.con, table, found, records)
 
     def still_the_same(self) -> bool:

@@ -17,6 +17,7 @@ from headwater.sql.quote import ident, rows
 
 _BLOCK_RECORDS = 20_000
 _MAX_CONTENT = 1 << 20
+_BLOCK_BYTES = 1 << 20
 Found = tuple[int, int, bytes]
 
 
@@ -49,14 +50,32 @@ def _flush(con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, in
     block.clear()
 
 
-def lines(path: Path, *, skip: int, blank_is_record: bool) -> Iterator[Found]:
-    """Each line that holds a record; the first `skip` ones that do are the header's."""
-    record = -skip
+def lines(
+    path: Path, records: Sequence[int], *, skip: int, blank_is_record: bool
+) -> Iterator[Found]:
+    """The lines of those `records`; the first `skip` lines that hold any are the header's.
+
+    Reads block by block and looks at a block's single lines only where it holds one of them.
+    """
+    wanted = iter(records)
+    next_wanted = next(wanted, None)
+    record, line = -skip, 0
     with path.open("rb") as source:
-        for number, line in enumerate(source, start=1):
-            if blank_is_record or line.strip(b"\r\n"):
-                record += 1
-                yield record, number, line
+        while next_wanted is not None and (block := source.read(_BLOCK_BYTES)):
+            pieces = (block + source.readline()).split(b"\n")
+            if not pieces[-1]:
+                pieces.pop()
+            numbered = not blank_is_record and (b"" in pieces or b"\r" in pieces)
+            if numbered:
+                places = [n for n, piece in enumerate(pieces) if piece not in (b"", b"\r")]
+            count = len(places) if numbered else len(pieces)
+            while next_wanted is not None and next_wanted <= record + count:
+                place = next_wanted - record - 1
+                place = places[place] if numbered else place
+                yield next_wanted, line + place + 1, pieces[place]
+                next_wanted = next(wanted, None)
+            record += count
+            line += len(pieces)
 
 
 def quoted_lines(
@@ -89,5 +108,5 @@ def quoted_lines(
 def universal(spooled: Spooled, rewritten: Path | None) -> Path:
     """The file whose lines to number: with carriage returns alone there are no lines in the
     original, so the rewritten copy serves."""
-    only_returns = spooled.lone_returns and not spooled.line_feeds
+    only_returns = spooled.has_returns and not (spooled.has_feeds or spooled.has_crlf)
     return rewritten if only_returns and rewritten else spooled.plain

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -28,26 +29,23 @@ class Spooled:
 
     plain          the file to parse: the original, or its unpacked copy.
     head           its first bytes, up to 64 KiB.
-    line_feeds     how many lines end with a line feed, with or without a carriage return.
-    crlf           how many of them end with both.
-    lone_returns   carriage returns without a line feed.
+    has_feeds      whether lines end with a line feed alone.
+    has_crlf       whether lines end with carriage return and line feed.
+    has_returns    whether there are carriage returns alone.
     has_quote      whether a double quote occurs.
-    has_blank      whether two line ends may follow each other, or it starts with one.
     """
 
     plain: Path
     head: bytes
     content_hash: str
-    line_feeds: int
-    crlf: int
-    lone_returns: int
+    has_feeds: bool
+    has_crlf: bool
+    has_returns: bool
     has_quote: bool
-    has_blank: bool
 
     @property
     def has_mixed_ends(self) -> bool:
-        kinds = (self.crlf > 0, self.line_feeds > self.crlf, self.lone_returns > 0)
-        return sum(kinds) > 1
+        return self.has_feeds + self.has_crlf + self.has_returns > 1
 
 
 def spool(item: Item, scratch: Path, *, is_text: bool) -> Spooled:
@@ -68,9 +66,7 @@ def spool(item: Item, scratch: Path, *, is_text: bool) -> Spooled:
                 _unpack(raw, plain, facts)
             else:
                 plain = item.absolute
-                for block in _blocks(raw):
-                    facts.hash.update(block)
-                    facts.take(block)
+                _look_over(raw, facts)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FileRefused(
             "the gzip data ends early or is damaged",
@@ -97,27 +93,25 @@ class _Facts:
         self.is_text = is_text
         self.hash = hashlib.sha256()
         self.head = b""
-        self.last = b"\n"
-        self.line_feeds = self.crlf = self.returns = 0
-        self.has_quote = self.has_blank = False
+        self.last = b""
+        self.has_feeds = self.has_crlf = self.has_returns = self.has_quote = False
 
     def take(self, block: bytes) -> None:
         if len(self.head) < 65536:
             self.head += block[: 65536 - len(self.head)]
         if not self.is_text:
             return
-        self.line_feeds += block.count(b"\n")
         if b"\r" in block or self.last == b"\r":
-            self.returns += block.count(b"\r")
-            self.crlf += block.count(b"\r\n")
-            self.crlf += self.last == b"\r" and block[:1] == b"\n"
+            # A pair may be split between two blocks: look at the end of the last one again.
+            seen = self.last + block if self.last == b"\r" else block
+            body = seen[:-1] if seen.endswith(b"\r") else seen
+            pairs = body.count(b"\r\n")
+            self.has_crlf = self.has_crlf or pairs > 0
+            self.has_feeds = self.has_feeds or body.count(b"\n") > pairs
+            self.has_returns = self.has_returns or body.count(b"\r") > pairs
+        else:
+            self.has_feeds = self.has_feeds or b"\n" in block
         self.has_quote = self.has_quote or b'"' in block
-        self.has_blank = (
-            self.has_blank
-            or (self.last in b"\r\n" and block[:1] in (b"\n", b"\r"))
-            or b"\n\n" in block
-            or (self.returns > 0 and (b"\n\r" in block or b"\r\r" in block))
-        )
         self.last = block[-1:]
 
     def spooled(self, plain: Path) -> Spooled:
@@ -125,12 +119,36 @@ class _Facts:
             plain=plain,
             head=self.head,
             content_hash=self.hash.hexdigest(),
-            line_feeds=self.line_feeds,
-            crlf=self.crlf,
-            lone_returns=self.returns - self.crlf,
+            has_feeds=self.has_feeds,
+            has_crlf=self.has_crlf,
+            has_returns=self.has_returns or self.last == b"\r",
             has_quote=self.has_quote,
-            has_blank=self.has_blank,
         )
+
+
+def _look_over(raw: BinaryIO, facts: _Facts) -> None:
+    """Hash in a thread of its own (hashing lets go of the interpreter) while we look."""
+    with ThreadPoolExecutor(1) as hasher:
+        hashed: Future[None] | None = None
+        for block in _blocks(raw):
+            if hashed:
+                hashed.result()
+            hashed = hasher.submit(facts.hash.update, block)
+            facts.take(block)
+        if hashed:
+            hashed.result()
+
+
+def has_blank_lines(path: Path) -> bool:
+    """Whether two line ends may follow each other."""
+    last = b"\n"
+    with path.open("rb") as source:
+        for block in _blocks(source):
+            seen = last + block
+            if b"\n\n" in seen or b"\n\r" in seen or b"\r\r" in seen:
+                return True
+            last = block[-1:]
+    return False
 
 
 def _unpack(raw: BinaryIO, plain: Path, facts: _Facts) -> None:

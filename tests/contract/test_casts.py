@@ -1,0 +1,285 @@
+"""From an input's value to a contract's type: exactly, or not at all."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from headwater.contract.casts import cast, is_lossy
+from headwater.contract.types import parse_type
+from headwater.sql.quote import literal
+from tests.contract.judging import session
+
+NO = "no value of its type"
+
+
+def cast_one(value: str | None, given: str, wanted: str, format_: str | None = None) -> Any:
+    """The value in the wanted type, or NO where the contract calls it lossy."""
+    have, want = parse_type(given), parse_type(wanted)
+    lossy = is_lossy("v", "r", have, want) or "FALSE"
+    row = session().execute(
+        f"SELECT v, coalesce({lossy}, FALSE) FROM (SELECT r, {cast('r', have, want, format_)} AS v "
+        f"FROM (SELECT CAST({literal(value)} AS {have.sql}) AS r))"
+    )
+    found, is_lost = row.fetchone()
+    return NO if is_lost else found
+
+
+def bug(*case: Any) -> Any:
+    return pytest.param(*case, marks=pytest.mark.xfail(strict=True, reason="BUG: lost in silence"))
+
+
+@pytest.mark.parametrize("value", [None, "1"])
+@pytest.mark.parametrize("wanted", ["integer", "date", "varchar[]", "struct(a integer)", "uuid"])
+def test_a_missing_value_is_missing_in_every_type(value, wanted):
+    assert cast_one(None, "varchar", wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("12", 12),
+        ("-12", -12),
+        ("+5", 5),
+        (" 12 ", 12),
+        ("1.0", 1),
+        ("1.", 1),
+        ("1e2", 100),
+        ("1.5e1", 15),
+        ("1.5", NO),
+        ("1e-1", NO),
+        ("2147483647", 2147483647),
+        ("2147483648", NO),
+        ("1e10", NO),
+        ("1,000", NO),
+        ("true", NO),
+        ("x", NO),
+        ("", NO),
+        ("e", NO),
+        bug("1.0000000001", NO),
+        bug("0.99999999999", NO),
+        bug("0x1F", NO),
+        bug("1_000", NO),
+    ],
+)
+def test_text_as_an_integer(value, expected):
+    assert cast_one(value, "varchar", "integer") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "expected"),
+    [
+        ("9223372036854775807", "bigint", 9223372036854775807),
+        ("9223372036854775807.0", "bigint", 9223372036854775807),
+        ("9007199254740993", "bigint", 9007199254740993),
+        ("9223372036854775808", "bigint", NO),
+        ("170141183460469231731687303715884105727", "hugeint", (1 << 127) - 1),
+        ("255", "utinyint", 255),
+        ("256", "utinyint", NO),
+        ("-1", "utinyint", NO),
+        bug("1e30", "hugeint", 10**30),
+    ],
+)
+def test_text_as_integers_of_other_sizes(value, wanted, expected):
+    assert cast_one(value, "varchar", wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1.23", Decimal("1.23")),
+        ("1.230", Decimal("1.23")),
+        ("-5", Decimal("-5")),
+        ("1e2", Decimal("100")),
+        ("12345678.12", Decimal("12345678.12")),
+        ("123456789", NO),
+        ("x", NO),
+        bug("1.239", NO),
+        bug("0.001", NO),
+        bug("1e-3", NO),
+    ],
+)
+def test_text_as_a_decimal(value, expected):
+    assert cast_one(value, "varchar", "decimal(10,2)") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "expected"),
+    [
+        ("0.1", "double", 0.1),
+        ("1e308", "double", 1e308),
+        ("-inf", "double", float("-inf")),
+        ("x", "double", NO),
+        ("0.5", "float", 0.5),
+        bug("1e400", "double", NO),
+        bug("1e39", "float", NO),
+    ],
+)
+def test_text_as_a_floating_point_number(value, wanted, expected):
+    assert cast_one(value, "varchar", wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("true", True), ("T", True), ("yes", True), ("1", True), ("n", False), ("0", False),
+     ("False", False), ("on", NO), ("2", NO), ("", NO)],
+)  # fmt: skip
+def test_text_as_a_boolean(value, expected):
+    assert cast_one(value, "varchar", "boolean") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2020-01-02", date(2020, 1, 2)),
+        ("2020-01-02 00:00:00", date(2020, 1, 2)),
+        ("2020-01-02T00:00:00Z", date(2020, 1, 2)),
+        ("2020-01-02 10:00:00", NO),
+        ("2020-02-30", NO),
+        ("02/01/2020", NO),
+        ("2020-01-02x", NO),
+        ("20200102", NO),
+        bug("2020-01-02T00:00:00+02:00", NO),
+    ],
+)
+def test_text_as_a_date(value, expected):
+    assert cast_one(value, "varchar", "date") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2020-01-02 10:00:00", datetime(2020, 1, 2, 10)),
+        ("2020-01-02T10:00", datetime(2020, 1, 2, 10)),
+        ("2020-01-02", datetime(2020, 1, 2)),
+        ("2020-01-02 10:00:00.123456", datetime(2020, 1, 2, 10, 0, 0, 123456)),
+        ("2020-01-02 10:00:00Z", datetime(2020, 1, 2, 10)),
+        ("2020-01-02 10:00:00+02", datetime(2020, 1, 2, 8)),
+        ("2020-01-02T10:00:00+02:00", datetime(2020, 1, 2, 8)),
+        ("2020-01-02T10:00:00-05:30", datetime(2020, 1, 2, 15, 30)),
+        ("2020-01-02T10:00:00.5+02:00", datetime(2020, 1, 2, 8, 0, 0, 500000)),
+        ("2020-07-02 10:00:00 Europe/Berlin", datetime(2020, 7, 2, 8)),
+        ("2020-01-02 25:00:00", NO),
+        ("1577959200", NO),
+        ("x", NO),
+        bug("2020-1-2 1:00:00+02", datetime(2020, 1, 1, 23)),
+    ],
+)
+def test_text_as_a_timestamp_is_in_utc(value, expected):
+    assert cast_one(value, "varchar", "timestamp") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("10:11:12", time(10, 11, 12)),
+        ("10:11", time(10, 11)),
+        ("25:00:00", NO),
+        bug("2020-01-02 10:11:12", NO),
+        bug("10:11:12+02", NO),
+    ],
+)
+def test_text_as_a_time(value, expected):
+    assert cast_one(value, "varchar", "time") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "given", "wanted", "expected"),
+    [
+        ("1.0", "double", "integer", 1),
+        ("1.5", "double", "integer", NO),
+        ("nan", "double", "integer", NO),
+        ("1e300", "double", "bigint", NO),
+        ("300", "bigint", "tinyint", NO),
+        ("1.230", "decimal(10,3)", "decimal(10,2)", Decimal("1.23")),
+        bug("1.239", "decimal(10,3)", "decimal(10,2)", NO),
+        ("2020-01-02 00:00:00", "timestamp", "date", date(2020, 1, 2)),
+        bug("2020-01-02 10:00:00", "timestamp", "date", NO),
+        bug("2020-01-02 10:00:00", "timestamp", "time", NO),
+        ("2020-01-02 10:00:00+02", "timestamptz", "timestamp", datetime(2020, 1, 2, 8)),
+        ("7", "bigint", "varchar", "7"),
+        bug("2", "integer", "boolean", NO),
+        bug("9007199254740993", "bigint", "double", NO),
+        bug("16777217", "integer", "float", NO),
+    ],
+)
+def test_typed_values_as_another_type(value, given, wanted, expected):
+    assert cast_one(value, given, wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "format_", "expected"),
+    [
+        ("31/12/2020", "date", "%d/%m/%Y", date(2020, 12, 31)),
+        ("12/31/2020", "date", "%d/%m/%Y", NO),
+        ("31/12/2020x", "date", "%d/%m/%Y", NO),
+        ("31/12/2020 10:11", "timestamp", "%d/%m/%Y %H:%M", datetime(2020, 12, 31, 10, 11)),
+        ("10.30", "time", "%H.%M", time(10, 30)),
+    ],
+)
+def test_a_format_says_how_dates_and_times_are_written(value, wanted, format_, expected):
+    assert cast_one(value, "varchar", wanted, format_) == expected
+
+
+def test_a_format_with_a_zone_gives_a_timestamp_in_utc():
+    want = parse_type("timestamp")
+    sql = cast("r", parse_type("varchar"), want, "%d/%m/%Y %H:%M %z")
+    row = session().execute(
+        f"SELECT typeof(v), CAST(v AS VARCHAR) FROM (SELECT {sql} AS v "
+        "FROM (SELECT '31/12/2020 10:00 +0200' AS r))"
+    )
+    assert row.fetchone() == ("TIMESTAMP", "2020-12-31 08:00:00")
+
+
+NESTED = [
+    ("[1,2]", "integer[]", [1, 2]),
+    ('["1"]', "integer[]", [1]),
+    ("[1,null]", "integer[]", [1, None]),
+    ("[]", "integer[]", []),
+    ('[1,"z"]', "integer[]", NO),
+    ('{"a":1}', "integer[]", NO),
+    ("[[1]]", "integer[]", NO),
+    ("1", "integer[]", NO),
+    ("[[1],[2,3]]", "integer[][]", [[1], [2, 3]]),
+    ('[[1],["x"]]', "integer[][]", NO),
+    ("[1]", "integer[][]", NO),
+    ('{"a":1}', "struct(a integer)", {"a": 1}),
+    ('{"a":null}', "struct(a integer)", {"a": None}),
+    ("{}", "struct(a integer)", {"a": None}),
+    ('{"a":"x"}', "struct(a integer)", NO),
+    ('{"a":{"x":1}}', "struct(a integer)", NO),
+    ("[1]", "struct(a integer)", NO),
+    ('"text"', "struct(a integer)", NO),
+    ('{"a":{"b":[1]}}', "struct(a struct(b integer[]))", {"a": {"b": [1]}}),
+    ('{"a":{"b":["x"]}}', "struct(a struct(b integer[]))", NO),
+    ('{"a":{"b":{"c":1}}}', "struct(a struct(b integer[]))", NO),
+    ('{"a":{"b":null}}', "struct(a struct(b integer[]))", {"a": {"b": None}}),
+    ('[{"a":1},null]', "struct(a integer)[]", [{"a": 1}, None]),
+    ('[{"a":1},{"a":"x"}]', "struct(a integer)[]", NO),
+    ('[{"a":1},[1]]', "struct(a integer)[]", NO),
+    ('{"k":1}', "map(varchar, integer)", {"k": 1}),
+    ("[1]", "map(varchar, integer)", NO),
+    ('{"a b":1,"c.d":2}', 'struct("a b" integer, "c.d" integer)', {"a b": 1, "c.d": 2}),
+    ('{"a b":"x"}', 'struct("a b" integer, "c.d" integer)', NO),
+    bug("[1.5]", "integer[]", NO),
+    bug('{"a":1.5}', "struct(a integer)", NO),
+    bug("[1.239]", "decimal(10,2)[]", NO),
+    bug('{"a":1,"b":2}', "struct(a integer)", NO),
+    bug('{"A":1}', "struct(a integer)", NO),
+    bug('{"k":"x"}', "map(varchar, integer)", NO),
+    bug('{"k":["x"]}', "map(varchar, integer[])", NO),
+    bug('["2020-01-02T10:00:00+02:00"]', "timestamp[]", [datetime(2020, 1, 2, 8)]),
+]
+
+
+@pytest.mark.parametrize(("value", "wanted", "expected"), NESTED)
+def test_json_as_a_nested_value(value, wanted, expected):
+    assert cast_one(value, "json", wanted) == expected
+
+
+def test_text_that_is_no_json_is_no_nested_value():
+    assert cast_one("not json", "varchar", "integer[]") == NO
+    assert cast_one("[1]", "varchar", "integer[]") == [1]
