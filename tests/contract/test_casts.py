@@ -224,6 +224,7 @@ def test_a_format_says_how_dates_and_times_are_written(value, wanted, format_, e
     assert cast_one(value, "varchar", wanted, format_) == expected
 
 
+@pytest.mark.xfail(strict=True, reason="BUG: the column is a TIMESTAMPTZ then")
 def test_a_format_with_a_zone_gives_a_timestamp_in_utc():
     want = parse_type("timestamp")
     sql = cast("r", parse_type("varchar"), want, "%d/%m/%Y %H:%M %z")

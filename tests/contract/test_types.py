@@ -37,12 +37,18 @@ SHAPES = {
     "in_a_struct": "{{'x': CAST({value} AS {type})}}",
     "in_a_map": "MAP {{'k': CAST({value} AS {type})}}",
 }
+BUG_INLINED = pytest.mark.xfail(
+    strict=True,
+    reason="BUG: DuckLake keeps up to 10 rows in its catalog, and nested values there as text "
+    "that it cannot read back, or reads back as something else",
+)
 BROKEN = {
-    "in_a_list": {"json", "varchar"},
-    "in_a_map": {"json", "varchar"},
-    "in_a_struct": {"varchar", "date", "time", "timestamp", "timestamptz", "interval", "uuid",
-                    "json", "blob"},
-}  # fmt: skip
+    "in_a_list": {"json"},
+    "in_a_struct": {
+        *("varchar", "date", "time", "timestamp", "timestamptz"),
+        *("interval", "uuid", "json", "blob"),
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +69,12 @@ def lake(tmp_path_factory):
 
 
 def cases():
+    found = []
     for shape in SHAPES:
         for kind in VALUES:
             broken = kind in BROKEN.get(shape, ())
-            mark = pytest.mark.xfail(reason="BUG: DuckLake inlines nested values as broken text")
-            yield pytest.param(shape, kind, marks=[mark] if broken else [])
+            found.append(pytest.param(shape, kind, marks=[BUG_INLINED] if broken else []))
+    return found
 
 
 @pytest.mark.parametrize(("shape", "kind"), cases())
