@@ -23,12 +23,12 @@ from pydantic_core import PydanticUndefined
 
 from headwater import errors
 from headwater.cli.main import app
-from headwater.cli.quarantine_row import _LINE_CODES
 from headwater.contract import contract
 from headwater.contract import types as column_types
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
 from headwater.project import definitions
+from headwater.sources.batch import REASONS
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Printed from the code by docs/reference.py; do not edit. -->\n"
@@ -251,13 +251,13 @@ def reasons_page() -> str:
             ["reason", "the row is there because"],
             [
                 ["`rule.NAME`", "the rule of that name is false, or could not be computed"],
-                ["`key.duplicate`", _LINE_CODES["key.duplicate"]],
+                ["`key.duplicate`", REASONS["key.duplicate"]],
             ],
         )
         + "\n## Of a line that could not be read\n\n"
         + table(
             ["reason", "meaning"],
-            [[f"`{c}`", text] for c, text in _LINE_CODES.items() if c.startswith("line.")],
+            [[f"`{c}`", text] for c, text in REASONS.items() if c.startswith("line.")],
         )
     )
 

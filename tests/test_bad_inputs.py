@@ -140,7 +140,7 @@ def test_a_lake_that_stays_locked(project):
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(LakeLocked, match="locked for 0.3 s by process") as caught:
+        with pytest.raises(LakeLocked, match=r"locked for 0\.3 s by process") as caught:
             made.run()
         assert "lock_timeout_s" in caught.value.hint
         assert made.ask("SELECT count(*) FROM s.t") == [(2,)], "readers do not wait"

@@ -59,10 +59,10 @@ def test_a_missing_value_is_missing_in_every_type(value, wanted):
         ("x", NO),
         ("", NO),
         ("e", NO),
-        bug("1.0000000001", NO),
-        bug("0.99999999999", NO),
-        bug("0x1F", NO),
-        bug("1_000", NO),
+        ("1.0000000001", NO),
+        ("0.99999999999", NO),
+        ("0x1F", NO),
+        ("1_000", NO),
     ],
 )
 def test_text_as_an_integer(value, expected):
@@ -76,11 +76,9 @@ def test_text_as_an_integer(value, expected):
         ("9223372036854775807.0", "bigint", 9223372036854775807),
         ("9007199254740993", "bigint", 9007199254740993),
         ("9223372036854775808", "bigint", NO),
-        ("170141183460469231731687303715884105727", "hugeint", (1 << 127) - 1),
         ("255", "utinyint", 255),
         ("256", "utinyint", NO),
         ("-1", "utinyint", NO),
-        bug("1e30", "hugeint", 10**30),
     ],
 )
 def test_text_as_integers_of_other_sizes(value, wanted, expected):
@@ -97,9 +95,9 @@ def test_text_as_integers_of_other_sizes(value, wanted, expected):
         ("12345678.12", Decimal("12345678.12")),
         ("123456789", NO),
         ("x", NO),
-        bug("1.239", NO),
-        bug("0.001", NO),
-        bug("1e-3", NO),
+        ("1.239", NO),
+        ("0.001", NO),
+        ("1e-3", NO),
     ],
 )
 def test_text_as_a_decimal(value, expected):
@@ -195,13 +193,13 @@ def test_text_as_a_time(value, expected):
         ("1e300", "double", "bigint", NO),
         ("300", "bigint", "tinyint", NO),
         ("1.230", "decimal(10,3)", "decimal(10,2)", Decimal("1.23")),
-        bug("1.239", "decimal(10,3)", "decimal(10,2)", NO),
+        ("1.239", "decimal(10,3)", "decimal(10,2)", NO),
         ("2020-01-02 00:00:00", "timestamp", "date", date(2020, 1, 2)),
-        bug("2020-01-02 10:00:00", "timestamp", "date", NO),
+        ("2020-01-02 10:00:00", "timestamp", "date", NO),
         bug("2020-01-02 10:00:00", "timestamp", "time", NO),
         ("2020-01-02 10:00:00+02", "timestamptz", "timestamp", datetime(2020, 1, 2, 8)),
         ("7", "bigint", "varchar", "7"),
-        bug("2", "integer", "boolean", NO),
+        ("2", "integer", "boolean", NO),
         bug("9007199254740993", "bigint", "double", NO),
         bug("16777217", "integer", "float", NO),
     ],
@@ -224,7 +222,6 @@ def test_a_format_says_how_dates_and_times_are_written(value, wanted, format_, e
     assert cast_one(value, "varchar", wanted, format_) == expected
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the column is a TIMESTAMPTZ then")
 def test_a_format_with_a_zone_gives_a_timestamp_in_utc():
     want = parse_type("timestamp")
     sql = cast("r", parse_type("varchar"), want, "%d/%m/%Y %H:%M %z")

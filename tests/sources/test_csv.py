@@ -49,7 +49,6 @@ def test_a_delimiter_is_detected_without_a_contract(tmp_path, delimiter):
     assert landed.column("v") == ["a", "b"]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: one short line makes the sniffer see one column")
 @pytest.mark.parametrize("delimiter", DELIMITERS)
 def test_a_line_with_too_few_fields_does_not_spoil_the_detection(tmp_path, delimiter):
     text = "id,v\n1,a\nx,b\n3\n4,e\n".replace(",", delimiter)
@@ -71,7 +70,6 @@ def test_a_delimiter_can_be_stated(tmp_path, stated, delimiter):
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: one short line makes the sniffer see one column")
 def test_a_file_without_a_header_takes_the_contracts_columns_in_order(tmp_path):
     landed = read_csv(tmp_path, "1,a\nx,b\n3\n4,e\n", "dialect: {header: false}")
     assert landed.column("v") == ["a", "e"]
@@ -171,7 +169,6 @@ def test_every_line_end_gives_the_same_records(tmp_path, end, bom, last):
     ]
 
 
-@BUG_CARRIAGE_RETURNS
 def test_mixed_line_ends_give_the_same_records_and_are_noted(tmp_path):
     landed = read_csv(tmp_path, "id,v\r\n1,a\nx,b\r3\r\n4,d\n5,e,f")
     assert landed.records() == [1, 4]
@@ -215,7 +212,6 @@ def test_blank_lines_are_no_records_but_count_as_lines(tmp_path):
 # ---- other quotes
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: only double quotes are looked for")
 def test_another_quote_can_be_stated(tmp_path):
     text = "id,v\n1,'a\nb'\nx,'c,d'\n2\n3,'it''s'\n"
     landed = read_csv(tmp_path, text, 'dialect: {quote: "\'"}')
@@ -226,7 +222,6 @@ def test_another_quote_can_be_stated(tmp_path):
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: originals.quoted_lines knows no escape")
 def test_another_escape_can_be_stated(tmp_path):
     text = 'id,v\n1,"a \\"b\n c"\nx,"c,d"\n2\n3,f\n'
     landed = read_csv(tmp_path, text, "dialect: {escape: '\\'}")
@@ -237,7 +232,6 @@ def test_another_escape_can_be_stated(tmp_path):
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: originals.quoted_lines takes quotes for quotes anyway")
 def test_quotes_can_be_nothing_but_text(tmp_path):
     text = 'id,v\n1,"a\nx,c"d\n2\n3,"\n'
     landed = read_csv(tmp_path, text, 'dialect: {quote: ""}')
@@ -248,7 +242,6 @@ def test_quotes_can_be_nothing_but_text(tmp_path):
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: rewrite_lines takes quotes for quotes anyway")
 def test_quotes_as_text_stay_apart_from_blank_lines(tmp_path):
     text = 'id,v\n1,"a\n\nx,c"d\n\n2\n3,"\n'
     landed = read_csv(tmp_path, text, 'dialect: {quote: ""}')
@@ -267,7 +260,6 @@ def test_an_unnamed_column_gets_a_name(tmp_path):
     assert landed.column("column_3") == ["b"]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: raw_field(name) is a name that a column can have")
 def test_a_column_may_be_named_like_another_ones_raw_field(tmp_path):
     landed = read_csv(tmp_path, "id,v,raw.id\n1,a,b\n")
     assert landed.rows[0] | {} == {
@@ -285,9 +277,6 @@ def test_header_names_match_whatever_their_case_and_blanks(tmp_path):
     assert landed.rows[0]["v"] == "a"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: csv_files._split gives csv.reader one line with a line end in it"
-)
 def test_a_header_may_hold_line_ends_in_quotes(tmp_path):
     landed = read_csv(tmp_path, '"id","v","long\nname"\n1,a,b\nx,c,d\n')
     assert landed.rows[0]["long\nname"] == "b"

@@ -58,9 +58,6 @@ def test_every_line_end_gives_the_same_records(tmp_path, end):
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="BUG: rewrite_lines takes an escaped quote for the end of a text"
-)
 def test_mixed_line_ends_beside_escaped_quotes(tmp_path):
     text = '{"id":1,"v":"a\\"b"}\r{"id":2}\nbroken\r\n{"id":4,"v":"\\"c"}\r{"id":"x"}\r{"id":6}\n'
     landed = read_json(tmp_path, text)

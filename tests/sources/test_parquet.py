@@ -71,13 +71,11 @@ def test_a_row_that_breaks_the_contract_keeps_its_values_as_json(tmp_path):
             pa.array([Decimal("1.230"), Decimal("1.239")]),
             "decimal(10,2)",
             [Decimal("1.23")],
-            marks=BUG_LOSS,
         ),
         pytest.param(
             pa.array([datetime(2020, 1, 1), datetime(2020, 1, 1, 10)]),
             "date",
             [date(2020, 1, 1)],
-            marks=BUG_LOSS,
         ),
         (pa.array(["7", "7.5"]), "bigint", [7]),
         pytest.param(pa.array([[1.0], [1.5]]), "integer[]", [[1]], marks=BUG_LOSS),

@@ -7,7 +7,7 @@ where the value is not exactly one of its type, and `is_lossy` says where that h
 
 from __future__ import annotations
 
-from headwater.contract.types import VARCHAR, Type
+from headwater.contract.types import FLOATS, VARCHAR, Type
 from headwater.sql.quote import ident, literal
 
 
@@ -23,10 +23,23 @@ def cast(raw: str, given: Type, wanted: Type, format_: str | None = None) -> str
         return _from_text(raw, wanted)
     if wanted.kind == "VARCHAR":
         return f"CAST({raw} AS VARCHAR)"
-    if wanted.is_integer and given.is_number:
-        value = f"TRY_CAST({raw} AS {wanted.sql})"
-        return f"CASE WHEN {value} = {raw} THEN {value} END"
-    return f"TRY_CAST({raw} AS {wanted.sql})"
+    value = f"TRY_CAST({raw} AS {wanted.sql})"
+    if _can_lose(given, wanted):
+        return f"CASE WHEN TRY_CAST({value} AS {given.sql}) = {raw} THEN {value} END"
+    return value
+
+
+def _can_lose(given: Type, wanted: Type) -> bool:
+    """Whether a cast between two types of values may round or cut; then it is tried backwards.
+    A binary fraction is asked for by name, so becoming one is no loss."""
+    if wanted.is_number and given.is_number:
+        return wanted.kind not in FLOATS
+    return (given.kind, wanted.kind) in {
+        ("TIMESTAMP", "DATE"),
+        ("TIMESTAMPTZ", "DATE"),
+        ("INTEGER", "BOOLEAN"),
+        ("BIGINT", "BOOLEAN"),
+    }
 
 
 def is_lossy(value: str, raw: str, given: Type, wanted: Type) -> str:
@@ -56,13 +69,9 @@ def _from_text(raw: str, wanted: Type) -> str:
     if wanted.kind == "VARCHAR":
         return f"CAST({raw} AS VARCHAR)"
     if wanted.is_integer:
-        # The plain digits are the fast path; 1.0 and 1e2 are whole numbers too, 1.5 is none.
-        whole = f"TRY_CAST({raw} AS DECIMAL(38,9))"
-        return (
-            f"CASE WHEN contains({raw}, '.') OR contains({raw}, 'e') OR contains({raw}, 'E') "
-            f"THEN CASE WHEN {whole} = trunc({whole}) THEN TRY_CAST({whole} AS {wanted.sql}) END "
-            f"ELSE TRY_CAST({raw} AS {wanted.sql}) END"
-        )
+        return _integer(raw, wanted)
+    if wanted.kind == "DECIMAL":
+        return _decimal(raw, wanted)
     if wanted.kind == "TIMESTAMP":
         # Up to seconds there is no room for a zone. Longer ones may carry one: read with it,
         # in the session's UTC.
@@ -79,9 +88,39 @@ def _from_text(raw: str, wanted: Type) -> str:
     return f"TRY_CAST({raw} AS {wanted.sql})"
 
 
+def _integer(raw: str, wanted: Type) -> str:
+    """Plain digits are the fast path: they come back as they were. Then `+5`, `007`, `1.0` and
+    `1e2` are whole numbers too; `1.5`, `0x1F` and `1_000` are none."""
+    value = f"TRY_CAST({raw} AS {wanted.sql})"
+    digits = f"split_part(trim({raw}), '.', 1)"
+    exact = f"TRY_CAST({raw} AS DECIMAL(38,9))"
+    return (
+        f"CASE WHEN CAST({value} AS VARCHAR) = {raw} THEN {value} "
+        f"WHEN regexp_full_match({raw}, '\\s*[+-]?[0-9]+(\\.0*)?\\s*') "
+        f"THEN TRY_CAST({digits} AS {wanted.sql}) "
+        f"WHEN regexp_full_match({raw}, '\\s*[+-]?[0-9]+[eE][+]?[0-9]+\\s*') THEN {value} "
+        f"WHEN regexp_full_match({raw}, '\\s*[+-]?[0-9]+\\.[0-9]{{1,9}}[eE][+]?[0-9]+\\s*') "
+        f"AND {exact} = trunc({exact}) THEN TRY_CAST({exact} AS {wanted.sql}) END"
+    )
+
+
+def _decimal(raw: str, wanted: Type) -> str:
+    """As many decimals as the type has are the fast path; more of them must be zeros."""
+    precision, scale = wanted.size
+    value = f"TRY_CAST({raw} AS {wanted.sql})"
+    fits = f"strpos({raw}, '.') = 0 OR length({raw}) - strpos({raw}, '.') <= {scale}"
+    plain = f"NOT contains({raw}, 'e') AND NOT contains({raw}, 'E')"
+    wide = f"DECIMAL(38,{38 - (precision - scale)})"
+    exact = f"TRY_CAST({raw} AS {wide})"
+    return (
+        f"CASE WHEN ({fits}) AND {plain} THEN {value} "
+        f"WHEN {exact} = CAST({value} AS {wide}) THEN {value} END"
+    )
+
+
 def _by_format(raw: str, wanted: Type, format_: str) -> str:
     moment = f"try_strptime(CAST({raw} AS VARCHAR), {literal(format_)})"
-    return moment if wanted.kind == "TIMESTAMP" else f"CAST({moment} AS {wanted.sql})"
+    return f"CAST({moment} AS {wanted.sql})"
 
 
 def _differs(json: str, text: str, value: str, wanted: Type) -> str:

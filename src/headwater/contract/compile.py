@@ -75,7 +75,7 @@ class Compiled:
 
 def raw_field(name: str) -> str:
     """An input's field, as the compiled query's conditions name it."""
-    return ident(f"raw.{name}")
+    return ident(f"raw:{name}:")
 
 
 def compile_contract(

@@ -15,7 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from headwater.sql.quote import ident
 
-INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 UNSIGNED = ("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 FLOATS = ("FLOAT", "DOUBLE")
 TIMES = ("DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "INTERVAL")
@@ -28,7 +28,6 @@ _KIND_OF = {
     _TYPES.SMALLINT: "SMALLINT",
     _TYPES.INT: "INTEGER",
     _TYPES.BIGINT: "BIGINT",
-    _TYPES.INT128: "HUGEINT",
     _TYPES.UTINYINT: "UTINYINT",
     _TYPES.USMALLINT: "USMALLINT",
     _TYPES.UINT: "UINTEGER",
@@ -129,6 +128,10 @@ def parse_type(text: str) -> Type:
 
 
 def _build(node: exp.Expression, text: str) -> Type:
+    if isinstance(node, exp.DataType) and node.this in (_TYPES.INT128, _TYPES.UINT128):
+        # What a sum of integers is in DuckDB. Parquet has no such type: DuckDB would write it as
+        # a DOUBLE, and round.
+        return Type("DECIMAL", (38, 0))
     if not isinstance(node, exp.DataType) or node.this not in _KIND_OF:
         raise ValueError(f"unknown type {text!r}")
     kind = _KIND_OF[node.this]

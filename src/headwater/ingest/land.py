@@ -420,7 +420,8 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
             where=batch.item.path,
             hint="add them to the contract, or set `unexpected_columns: keep`",
         )
-    reserved = [n for n, _ in compiled.columns if n.lower() in ORIGIN_COLUMNS or n in _INTERNAL]
+    reserved = [n for n, _ in compiled.columns if n.lower() in _INTERNAL]
+    reserved += [n for n in batch.fields if n.lower() in ("rowid", "_id") and n not in reserved]
     if reserved:
         raise FileRefused(
             f"the file has a column {reserved[0]!r}, a name that Headwater uses itself",
@@ -430,7 +431,11 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
     return compiled
 
 
-_INTERNAL = {"_fate", "_warned", "_nulled", "_defaulted", "_clipped", "_raw", "_row", "_shift"}
+_INTERNAL = {
+    *ORIGIN_COLUMNS,
+    *("_fate", "_warned", "_nulled", "_defaulted", "_clipped", "_raw", "_row", "_shift", "_id"),
+    "rowid",
+}
 
 
 def _unreadable(item: Item, error: duckdb.Error) -> HeadwaterError:

@@ -39,7 +39,8 @@ from headwater.sql.quote import dotted, ident, literal
 
 INLINED_RECORDS = 1000
 """Up to so many rows of one write to a state table are kept in the catalog, not in a file of
-their own. (For built tables it is DuckLake's own 10: more makes commits of many tables slow.)"""
+their own. Rows of built tables never are: DuckLake 1.0 keeps inlined structs as text and does
+not read every type back from it as it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,14 +146,15 @@ class Lake:
             self._check_format()
             return
         self._refuse_strangers()
-        # A setting can only be made for a schema that is committed. Whoever is killed before
+        # Settings can only be made for schemas that are committed. Whoever is killed before
         # the format is written has made no lake yet: the next one does all of it again.
         self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.headwater")
         self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.built")
-        self.con.execute(
-            f"CALL lake.set_option('data_inlining_row_limit', {INLINED_RECORDS}, "
-            "schema => 'headwater')"
-        )
+        for schema, limit in (("headwater", INLINED_RECORDS), ("built", 0)):
+            self.con.execute(
+                f"CALL lake.set_option('data_inlining_row_limit', {limit}, "
+                f"schema => {literal(schema)})"
+            )
         with self._transaction(CommitNote(message="make the lake")) as commit:
             for table, columns in STATE_TABLES.items():
                 body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())

@@ -236,7 +236,9 @@ def _judge(
     build.columns = {name: column.type for name, column in contract.columns.items()}
     build.checks = [(check.code, check.remedy) for check in compiled.checks]
     if compiled.is_trivial:
-        made = con.execute(f"CREATE TABLE {build.result} AS {query}").fetchone()
+        made = con.execute(
+            f"CREATE TABLE {build.result} AS SELECT {_as_stored(build.columns)} FROM ({query}\n)"
+        ).fetchone()
     else:
         table = f"judged_{build.identity.step}"
         build.temp_tables.append(table)
@@ -249,6 +251,12 @@ def _judge(
     build.row_count = int(made[0]) if made else 0
     if contract.key:
         _check_key(con, build, contract)
+
+
+def _as_stored(columns: Mapping[str, Type]) -> str:
+    """A result's columns with the types that the lake stores, so that a reader within the same
+    commit sees what later readers see."""
+    return ", ".join(f"CAST({ident(n)} AS {kind.sql}) AS {ident(n)}" for n, kind in columns.items())
 
 
 def _refuse_wrong_columns(model: Model, schema: Mapping[str, Type]) -> None:
@@ -369,7 +377,7 @@ def explain_failure(model: Model, error: duckdb.Error) -> HeadwaterError:
         )
     if isinstance(error, _RUNTIME):
         message = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message)
-        message = re.sub(r"\([^()]*\d[^()]*\)", "(…)", message)
+        message = re.sub(r"(?<![A-Za-z_\d])[-+]?\d[\d.,:]*", "…", message)
         hint = "guard the expression: TRY_CAST, TRY(…), nullif, or a rule on the source's column"
         return ModelFailed(message, where=where, hint=hint)
     return ModelFailed(message, where=where, hint="`headwater check` shows the line")

@@ -8,6 +8,7 @@ their order, so each record's number is known.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -76,7 +77,7 @@ class CsvFile:
 
     def _without_blank_lines(self, spooled: Spooled) -> Path:
         target = self.scratch / f"{self.item.absolute.name}.rewritten"
-        rewrite_lines(spooled, target)
+        rewrite_lines(spooled, target, keep_quoted=self.quote == '"')
         return target
 
     def _relation(self) -> str:
@@ -146,13 +147,14 @@ class CsvFile:
 
     def originals(self, records: Sequence[int], table: str) -> None:
         path = originals.universal(self.spooled, self.rewritten)
-        if self.spooled.has_quote:
+        if self.quote and (self.quote != '"' or self.spooled.has_quote):
             found = originals.quoted_lines(
                 path,
                 self.marked or path,
                 skip=self.header_lines,
                 delimiter=self.delimiter,
-                quote=self.quote or '"',
+                quote=self.quote,
+                escape=self.escape,
             )
         else:
             single = len(self.names) == 1 and self.rewritten is None
@@ -188,7 +190,7 @@ def _dialect(
         ).fetchone()
     except duckdb.Error:
         sniffed = None
-    if sniffed and sniffed[0] in _DELIMITERS:
+    if sniffed and sniffed[0] in _DELIMITERS and sniffed[0] in first:
         return sniffed[0], quote, escape
     counts = {mark: first.count(mark) for mark in _DELIMITERS}
     return max(counts, key=lambda mark: counts[mark]), quote, escape
@@ -243,8 +245,9 @@ def _first_line(spooled: Spooled) -> str:
 def _split(line: str, delimiter: str, quote: str) -> list[str]:
     if len(delimiter) > 1:
         return line.split(delimiter)
+    whole = io.StringIO(line, newline="")  # a quoted name may hold a line end
     if quote:
-        rows = list(csv.reader([line], delimiter=delimiter, quotechar=quote))
+        rows = list(csv.reader(whole, delimiter=delimiter, quotechar=quote))
     else:
-        rows = list(csv.reader([line], delimiter=delimiter, quoting=csv.QUOTE_NONE))
+        rows = list(csv.reader(whole, delimiter=delimiter, quoting=csv.QUOTE_NONE))
     return rows[0] if rows else [""]

@@ -44,7 +44,7 @@ class JsonLinesFile:
         self.path = spooled.plain
         if spooled.has_returns:
             self.path = scratch / f"{item.absolute.name}.rewritten"
-            rewrite_lines(spooled, self.path)
+            rewrite_lines(spooled, self.path, keep_quoted=False)
         first = spooled.head.removeprefix(b"\xef\xbb\xbf").lstrip()
         if first.startswith(b"["):
             raise FileRefused(

@@ -79,7 +79,7 @@ def lines(
 
 
 def quoted_lines(
-    path: Path, structure: Path, *, skip: int, delimiter: str, quote: str
+    path: Path, structure: Path, *, skip: int, delimiter: str, quote: str, escape: str
 ) -> Iterator[Found]:
     """The same for CSV whose quoted values may hold line ends: a record is one or more lines.
 
@@ -96,7 +96,15 @@ def quoted_lines(
 
     record = -skip
     first_line = 1
-    for row in csv.reader(feed(), delimiter=delimiter, quotechar=quote):
+    other = escape if escape != quote else None
+    reader = csv.reader(
+        feed(),
+        delimiter=delimiter[0],
+        quotechar=quote,
+        doublequote=other is None,
+        escapechar=other or None,
+    )
+    for row in reader:
         text, count = b"".join(taken), len(taken)
         taken.clear()
         if row:
@@ -106,7 +114,6 @@ def quoted_lines(
 
 
 def universal(spooled: Spooled, rewritten: Path | None) -> Path:
-    """The file whose lines to number: with carriage returns alone there are no lines in the
-    original, so the rewritten copy serves."""
-    only_returns = spooled.has_returns and not (spooled.has_feeds or spooled.has_crlf)
-    return rewritten if only_returns and rewritten else spooled.plain
+    """The file whose lines to number. A carriage return alone ends no line in the original as
+    we read it, so then the rewritten copy serves."""
+    return rewritten if spooled.has_returns and rewritten else spooled.plain

@@ -60,6 +60,8 @@ def _field(name: str, kind: str) -> tuple[Type, str]:
     """The type to read a column as, and the SQL that does; what no lake stores becomes text."""
     if kind in ("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"):
         return Type("TIMESTAMP"), f"CAST({ident(name)} AS TIMESTAMP)"
+    if kind in ("HUGEINT", "UHUGEINT"):
+        return parse_type(kind), f"CAST({ident(name)} AS {parse_type(kind).sql})"
     try:
         return parse_type(kind), ident(name)
     except ValueError:

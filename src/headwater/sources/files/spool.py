@@ -200,13 +200,13 @@ def _refuse_what_is_no_text(item: Item, head: bytes) -> None:
         )
 
 
-def rewrite_lines(spooled: Spooled, target: Path) -> None:
+def rewrite_lines(spooled: Spooled, target: Path, *, keep_quoted: bool) -> None:
     """Copy the text with every line ending in a line feed alone and without blank lines.
 
-    Text within double quotes stays as it is, unless the quotes do not pair up.
+    With `keep_quoted` text within double quotes stays as it is, unless they do not pair up.
     Memory: the longest piece between two quotes, at least one block.
     """
-    quoted = spooled.has_quote and not _odd_quotes(spooled.plain)
+    quoted = keep_quoted and spooled.has_quote and not _odd_quotes(spooled.plain)
     target.parent.mkdir(parents=True, exist_ok=True)
     state = _Rewriter(keep_quoted=quoted)
     with spooled.plain.open("rb") as source, target.open("wb") as out:
