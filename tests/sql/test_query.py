@@ -69,6 +69,31 @@ def test_the_tables_that_a_query_reads(sql, expected):
 @pytest.mark.parametrize(
     "sql",
     [
+        "FROM a.a",
+        "(SELECT 1 AS x)",
+        "SELECT 1 AS x UNION BY NAME SELECT 2 AS y",
+        "TABLE a.a",
+        "SELECT q: a FROM a.a",
+        "SELECT list_transform(l, lambda e: e + 1) AS q FROM a.a",
+        "SELECT * FROM a.a ASOF JOIN b.b USING (x)",
+        "SELECT DISTINCT ON (x) x FROM a.a QUALIFY row_number() OVER () = 1",
+        pytest.param(
+            "VALUES (1, 2)",
+            marks=pytest.mark.xfail(strict=True, reason="BUG: said to be no SELECT"),
+        ),
+        pytest.param(
+            "SELECT 1_000 AS n",
+            marks=pytest.mark.xfail(strict=True, reason="BUG: sqlglot knows no 1_000"),
+        ),
+    ],
+)
+def test_duckdbs_ways_of_writing_a_query_are_read(sql):
+    assert read_query(sql).canonical == read_query(read_query(sql).canonical).canonical
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
         "SELECT * FROM read_csv('x')",
         "SELECT * FROM read_parquet(['x'])",
         "SELECT * FROM a.a, read_json('x')",
