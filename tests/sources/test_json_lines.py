@@ -68,19 +68,12 @@ def test_mixed_line_ends_beside_escaped_quotes(tmp_path):
     ]
 
 
-BUG_BLANKS = pytest.mark.xfail(
-    strict=True,
-    reason="BUG: DuckDB skips lines of blanks, originals.lines counts them as records: every "
-    "later record gets another one's line and content",
-)
-
-
 @pytest.mark.parametrize(
     "blank",
     [
         pytest.param("", id="nothing"),
-        pytest.param("   ", id="blanks", marks=BUG_BLANKS),
-        pytest.param("\t", id="tab", marks=BUG_BLANKS),
+        pytest.param("   ", id="blanks"),
+        pytest.param("\t", id="tab"),
     ],
 )
 def test_blank_lines_are_no_records_but_count_as_lines(tmp_path, blank):
@@ -89,7 +82,6 @@ def test_blank_lines_are_no_records_but_count_as_lines(tmp_path, blank):
     assert landed.quarantined == [Quarantined(2, 4, ("line.broken_json",), "broken")]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a BOM makes the first line broken JSON")
 def test_a_byte_order_mark_is_no_part_of_the_first_record(tmp_path):
     landed = read_json(tmp_path, '\ufeff{"id":1,"v":"a"}\n{"id":2}\n')
     assert landed.column("id") == [1, 2]

@@ -158,7 +158,9 @@ class CsvFile:
             )
         else:
             single = len(self.names) == 1 and self.rewritten is None
-            found = originals.lines(path, records, skip=self.header_lines, blank_is_record=single)
+            found = originals.lines(
+                path, records, skip=self.header_lines, blanks="none" if single else "empty"
+            )
         originals.fill(self.con, table, found, records)
 
     def still_the_same(self) -> bool:

@@ -19,6 +19,7 @@ from headwater.sql.quote import ident, literal
 
 RECORD = "_json"
 JSON = Type("JSON")
+BOM = b"\xef\xbb\xbf"
 MAX_OBJECT_BYTES = 16 << 20
 """A longer line is no record. (DuckDB reads in blocks of this size.)"""
 
@@ -42,7 +43,7 @@ class JsonLinesFile:
     ) -> None:
         self.con, self.item, self.spooled = con, item, spooled
         self.path = spooled.plain
-        if spooled.has_returns:
+        if spooled.has_returns or spooled.head.startswith(BOM):
             self.path = scratch / f"{item.absolute.name}.rewritten"
             rewrite_lines(spooled, self.path, keep_quoted=False)
         first = spooled.head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -56,8 +57,7 @@ class JsonLinesFile:
             name: VARCHAR if not t.is_nested and t != JSON else JSON for name, t in expected.items()
         }
         if all_keys:
-            folded = {name.lower() for name in fields}
-            fields |= {key: VARCHAR for key in self._keys() if key.lower() not in folded}
+            fields = _with_keys(fields, self._keys())
         self.batch = Batch(
             item=item,
             relation=self._relation(fields),
@@ -111,7 +111,7 @@ class JsonLinesFile:
         return 0
 
     def originals(self, records: Sequence[int], table: str) -> None:
-        found = originals.lines(self.path, records, skip=0, blank_is_record=False)
+        found = originals.lines(self.path, records, skip=0, blanks="spaces")
         originals.fill(self.con, table, found, records)
 
     def still_the_same(self) -> bool:
@@ -119,3 +119,16 @@ class JsonLinesFile:
 
     def close(self) -> None:
         pass
+
+
+def _with_keys(fields: Mapping[str, Type], keys: Sequence[str]) -> dict[str, Type]:
+    """The expected fields under the names that the file gives them, whatever their case, and
+    then the file's other keys, as text."""
+    exact = set(keys)
+    folded = {key.lower(): key for key in keys}
+    found = {
+        name if name in exact else folded.get(name.lower(), name): kind
+        for name, kind in fields.items()
+    }
+    taken = {name.lower() for name in found}
+    return {**found, **{key: VARCHAR for key in keys if key.lower() not in taken}}

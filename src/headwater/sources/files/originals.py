@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 
@@ -19,6 +20,7 @@ _BLOCK_RECORDS = 20_000
 _MAX_CONTENT = 1 << 20
 _BLOCK_BYTES = 1 << 20
 Found = tuple[int, int, bytes]
+Blanks = Literal["none", "empty", "spaces"]
 
 
 def fill(
@@ -50,10 +52,10 @@ def _flush(con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, in
     block.clear()
 
 
-def lines(
-    path: Path, records: Sequence[int], *, skip: int, blank_is_record: bool
-) -> Iterator[Found]:
+def lines(path: Path, records: Sequence[int], *, skip: int, blanks: Blanks) -> Iterator[Found]:
     """The lines of those `records`; the first `skip` lines that hold any are the header's.
+
+    blanks   which lines are no records: none, empty ones, or those of white space too.
 
     Reads block by block and looks at a block's single lines only where it holds one of them.
     """
@@ -65,9 +67,10 @@ def lines(
             pieces = (block + source.readline()).split(b"\n")
             if not pieces[-1]:
                 pieces.pop()
-            numbered = not blank_is_record and (b"" in pieces or b"\r" in pieces)
+            numbered = _may_be_blank(pieces, blanks)
             if numbered:
-                places = [n for n, piece in enumerate(pieces) if piece not in (b"", b"\r")]
+                empty = b"\r" if blanks == "empty" else None
+                places = [n for n, piece in enumerate(pieces) if piece.strip(empty)]
             count = len(places) if numbered else len(pieces)
             while next_wanted is not None and next_wanted <= record + count:
                 place = next_wanted - record - 1
@@ -76,6 +79,12 @@ def lines(
                 next_wanted = next(wanted, None)
             record += count
             line += len(pieces)
+
+
+def _may_be_blank(pieces: list[bytes], blanks: Blanks) -> bool:
+    if blanks == "empty":
+        return b"" in pieces or b"\r" in pieces
+    return blanks == "spaces" and any(piece.isspace() or not piece for piece in pieces)
 
 
 def quoted_lines(

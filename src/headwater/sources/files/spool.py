@@ -226,6 +226,7 @@ class _Rewriter:
         self.inside = False
         self.held = b""
         self.at_line_start = True
+        self.is_start = True
 
     def feed(self, block: bytes) -> bytes:
         block = self.held + block
@@ -255,6 +256,8 @@ class _Rewriter:
     def _unify(self, text: bytes) -> bytes:
         if not text:
             return text
+        if self.is_start:
+            text, self.is_start = text.removeprefix(b"\xef\xbb\xbf"), False
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         while b"\n\n" in text:
             text = text.replace(b"\n\n", b"\n")
