@@ -370,7 +370,7 @@ def _agrees_with_a_plain_reading(text: str, delimiter: str) -> None:
     assert landed.is_balanced
 
 
-RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @RANDOM
