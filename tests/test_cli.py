@@ -40,11 +40,6 @@ owner: someone
 */
 SELECT id, v * 2 AS w, [v, 2] AS l, 'é,"' || chr(10) || 'x' AS s, ts, d FROM s.t
 """
-BUG_TABLES = pytest.mark.xfail(
-    strict=True,
-    reason="BUG: con.get_table_names binds the query over tables of no columns, and fails where "
-    "their columns matter",
-)
 BUG_LATE = pytest.mark.xfail(
     strict=True, reason="BUG: rows are streamed, and an error on the way is DuckDB's own"
 )
@@ -512,7 +507,7 @@ def test_a_dataset_that_is_built_but_held_back_cannot_be_queried(project):
         ("SELECT x.l[1], m.x.id FROM m.x WHERE x.id = 1", [(10, 1)]),
         ("SELECT max(id) FROM m.x WHERE w = (SELECT max(v) * 2 FROM s.t)", [(1,)]),
         *[
-            pytest.param(sql, rows, marks=BUG_TABLES)
+            pytest.param(sql, rows)
             for sql, rows in (
                 ("SELECT id FROM m.x JOIN s.t USING (id) ORDER BY id", [(1,), (3,)]),
                 ("SELECT count(*) FROM m.x NATURAL JOIN s.t", [(1,)]),

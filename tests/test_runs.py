@@ -275,7 +275,6 @@ def test_python_models_that_fail_fail_alone(project):
     assert made.ask("SELECT x FROM n.other") == [(1,)]
 
 
-@pytest.mark.xfail(strict=True, raises=SystemExit, reason="BUG: SystemExit ends the run")
 def test_a_python_model_that_exits_fails_alone(project):
     made = project({"data/a.csv": GOOD, "models/m/p.py": python("raise SystemExit(3)")})
     (failed,) = made.run().failed
@@ -301,7 +300,6 @@ def test_a_query_over_a_python_model_without_columns_is_bound_when_it_is_built(p
     assert made.ask("SELECT n FROM n.good ORDER BY n") == [(2,), (3,)]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: _Run.decide lets DuckDB's error through: a traceback")
 def test_an_unknown_column_of_a_python_model_fails_that_query_alone(project):
     made = project(
         {

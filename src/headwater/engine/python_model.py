@@ -30,7 +30,7 @@ def call(con: duckdb.DuckDBPyConnection, folder: Path, model: PythonModel, table
         }
         try:
             result = function(**arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelFailed(
                 f"{type(error).__name__} was raised by {model.function}()",
                 where=_where(model, error),

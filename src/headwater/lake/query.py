@@ -112,12 +112,37 @@ def _refuse_statements(sql: str) -> None:
 
 
 def _tables(sql: str) -> list[tuple[str, ...]]:
-    # A session without the lake, so that nothing is bound: names are only to be found.
+    # A session without the lake, so that nothing of it is bound: names are only to be found.
     with duckdb.connect(":memory:") as con:
-        return sorted({table_parts(name) for name in con.get_table_names(sql, qualified=True)})
+        try:
+            names = con.get_table_names(sql, qualified=True)
+        except duckdb.BinderException:
+            # It binds all the same, over tables without columns, which some joins do not stand.
+            return sorted(_tables_of(_tree(con, sql)))
+    return sorted({table_parts(name) for name in names})
 
 
-def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _tables_of(tree: Any) -> set[tuple[str, ...]]:
+    """The tables of a serialised query, without the names that it gives itself."""
+    nodes = list(_nodes(tree))
+    own = {
+        str(entry.get("key", "")).lower()
+        for node in nodes
+        if isinstance(node.get("cte_map"), dict)
+        for entry in node["cte_map"].get("map", [])
+    }
+    found = set()
+    for node in nodes:
+        if node.get("type") == "BASE_TABLE":
+            words = (node.get("catalog_name"), node.get("schema_name"), node.get("table_name"))
+            parts = tuple(str(word).lower() for word in words if word)
+            if len(parts) > 1 or parts[0] not in own:
+                found.add(parts)
+    return found
+
+
+def _tree(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """A query as DuckDB's own parser sees it. Raises QueryRefused where it gives no tree."""
     body = sql.strip()
     while body.lower().startswith("explain"):
         body = body[len("explain") :].strip().removeprefix("analyze").removeprefix("ANALYZE")
@@ -128,6 +153,11 @@ def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
             "this statement cannot be looked through",
             hint="write it as a SELECT, or give --allow-files if you trust it",
         )
+    return tree
+
+
+def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    tree = _tree(con, sql)
     for name in sorted(set(_functions(tree))):
         if name not in TABLE_FUNCTIONS:
             raise QueryRefused(
@@ -136,15 +166,21 @@ def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
             )
 
 
-def _functions(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
+def _functions(tree: Any) -> Iterator[str]:
+    for node in _nodes(tree):
         if node.get("type") == "TABLE_FUNCTION":
             yield str(node.get("function", {}).get("function_name", "")).lower()
+
+
+def _nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object within a JSON value, from the outside in."""
+    if isinstance(node, dict):
+        yield node
         for value in node.values():
-            yield from _functions(value)
+            yield from _nodes(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _functions(value)
+            yield from _nodes(value)
 
 
 def _confine(lake: Lake) -> None:

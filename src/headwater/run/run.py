@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import duckdb
 from filelock import FileLock, Timeout
 
 from headwater.analysis.fingerprint import fingerprint
@@ -32,7 +33,7 @@ from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
 from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
-from headwater.refresh.full import FullBuild, compute, described
+from headwater.refresh.full import FullBuild, compute, described, explain_failure
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
@@ -387,7 +388,10 @@ class _Run:
         if not self.fingerprint(name):
             self.place_inputs(model)
             assert isinstance(model, SqlModel)
-            self.schemas[name] = described(self.lake.con, model.query.text)
+            try:
+                self.schemas[name] = described(self.lake.con, model.query.text)
+            except duckdb.Error as error:
+                raise explain_failure(model, error) from error
         mark = self.fingerprint(name)
         fresh = [given for given in model.inputs if self.group.waiting(given)]
         for given in model.inputs:
