@@ -137,7 +137,8 @@ def table_parts(text: str) -> tuple[str, ...]:
     >>> table_parts('tlc."Trips" AS t')
     ('tlc', 'trips')
     """
-    table = exp.to_table(text.split(" AS ")[0], dialect="duckdb")
+    plain = re.split(r" (?:AS|TABLESAMPLE) ", text)[0]
+    table = exp.to_table(plain, dialect="duckdb")
     parts = (table.catalog, table.db, table.name)
     return tuple(part.lower() for part in parts if part)
 
