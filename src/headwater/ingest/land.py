@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -28,7 +28,6 @@ from headwater.engine.judge import (
     explain,
     judge,
     repeated_keys,
-    sample_rows,
 )
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
 from headwater.lake.commit import Commit, at, now
@@ -54,9 +53,12 @@ DISK_WORDS = ("no space left", "disk is full", "file too large", "out of disk", 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadFile:
-    """One file, judged. `rejects` is its temp table of quarantined records (or None).
+    """One file, judged.
 
-    record_sql   SQL for a row's number in the file, over the judged table's `_row` and `_shift`.
+    fragments   how many pieces of it are no records.
+    shifted     the temp table that tells how many of them stand before a row; "" without any.
+    broken      rule -> rows that broke it.
+    repeats     rows whose key was there before.
     """
 
     item: Item
@@ -87,7 +89,6 @@ class Landing:
     prewritten: Path | None = None
     row_count: int = 0
     notes: list[str] = field(default_factory=list)
-    samples: dict[str, list[str]] = field(default_factory=dict)
     temp_tables: list[str] = field(default_factory=list)
 
     # ---- what it says
@@ -307,7 +308,7 @@ def land(
             known[file.content_hash] = item.path
             landing.files.append(file)
             next_id += 1
-        _refuse_failed_rows(lake.con, landing)
+        _refuse_failed_rows(landing)
         _set_columns(landing)
         if dataset.contract.key and landing.files:
             _find_repeats(lake, landing, scratch)
@@ -484,9 +485,6 @@ def _quarantine(
     landing.temp_tables += [explained, rejected]
     explain(con, file.compiled, table, explained)
     file.broken.update(count_reasons(con, explained))
-    for check in file.compiled.checks:
-        if check.remedy is Remedy.FAIL and check.code in file.broken:
-            landing.samples[check.code] = sample_rows(con, table, explained, check.code)
     con.execute(
         f"CREATE TEMP TABLE {ident(rejected)} AS "
         f"SELECT {_record(file)} AS record, {_causes(file)} AS reasons, "
@@ -555,7 +553,7 @@ def _make_quarantine(con: duckdb.DuckDBPyConnection, landing: Landing) -> None:
     )
 
 
-def _refuse_failed_rows(con: duckdb.DuckDBPyConnection, landing: Landing) -> None:
+def _refuse_failed_rows(landing: Landing) -> None:
     failed = landing.sum(Fate.FAILED)
     if not failed:
         return
@@ -634,13 +632,9 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
             if action is OnDuplicate.QUARANTINE:
                 broken["key.duplicate"] = repeats
                 _quarantine_repeats(con, landing, file, table, scratch)
-            landing.files[number] = _with_repeats(file, repeats, broken)
+            landing.files[number] = replace(file, repeats=repeats, broken=broken)
     if action is OnDuplicate.KEEP_FIRST:
         landing.deduplicated = total
-
-
-def _with_repeats(file: ReadFile, repeats: int, broken: dict[str, int]) -> ReadFile:
-    return ReadFile(**{**file.__dict__, "repeats": repeats, "broken": broken})
 
 
 def _quarantine_repeats(
