@@ -12,7 +12,7 @@ from headwater.engine.session import Limits
 from headwater.errors import Mistake, ProjectMistakes
 from headwater.lake.lake import Lake
 from headwater.lake.query import QueryResult, query
-from headwater.project.definitions import Project, Settings
+from headwater.project.definitions import Project, Settings, lake_folder
 from headwater.project.read import find_project, read_leniently, read_settings
 from headwater.run.report import Observer, Report
 from headwater.run.run import Options, run
@@ -25,11 +25,6 @@ class OpenProject:
     project: Project
     graph: Graph
     bound: Bound
-
-    @property
-    def limits(self) -> Limits:
-        settings = self.project.settings
-        return Limits(memory_limit=settings.memory_limit, threads=settings.threads)
 
     def run(
         self,
@@ -52,40 +47,45 @@ class OpenProject:
         >>> open_project("taxi").query("SELECT 1 AS one").rows()  # doctest: +SKIP
         [(1,)]
         """
-        return query(self.project.lake_folder, sql, allow_files=allow_files, limits=self.limits)
+        return _query(self.project.folder, self.project.settings, sql, allow_files)
 
     def open_lake(self) -> Lake:
         """The project's lake, open for writing; made where it is missing."""
         return Lake.open(
             self.project.lake_folder,
-            limits=self.limits,
+            limits=_limits(self.project.settings),
             lock_timeout_s=self.project.settings.lock_timeout_s,
         )
 
     def read_lake(self) -> Lake:
         """The project's lake, read-only. Raises NoLake."""
-        return Lake.open_read_only(self.project.lake_folder, limits=self.limits)
-
-
-def open_settings(path: str | Path = ".") -> tuple[Path, Settings]:
-    """A project's folder and settings, without reading the rest of it: all that is needed to
-    look into its lake."""
-    folder = find_project(Path(path))
-    return folder, read_settings(folder)
+        return _read_lake(self.project.folder, self.project.settings)
 
 
 def read_lake(path: str | Path = ".") -> Lake:
-    """The lake of the project at or above `path`, read-only, without reading its definitions."""
-    folder, settings = open_settings(path)
-    limits = Limits(memory_limit=settings.memory_limit, threads=settings.threads)
-    return Lake.open_read_only((folder / settings.lake).resolve(), limits=limits)
+    """The lake of the project at or above `path`, read-only; its definitions are not read."""
+    folder = find_project(Path(path))
+    return _read_lake(folder, read_settings(folder))
 
 
 def query_project(path: str | Path, sql: str, *, allow_files: bool = False) -> QueryResult:
-    """Run one SELECT over the current release of the project at or above `path`."""
-    folder, settings = open_settings(path)
-    limits = Limits(memory_limit=settings.memory_limit, threads=settings.threads)
-    return query((folder / settings.lake).resolve(), sql, allow_files=allow_files, limits=limits)
+    """Run one SELECT over the current release of the project at or above `path`; its
+    definitions are not read."""
+    folder = find_project(Path(path))
+    return _query(folder, read_settings(folder), sql, allow_files)
+
+
+def _read_lake(folder: Path, settings: Settings) -> Lake:
+    return Lake.open_read_only(lake_folder(folder, settings), limits=_limits(settings))
+
+
+def _query(folder: Path, settings: Settings, sql: str, allow_files: bool) -> QueryResult:
+    where = lake_folder(folder, settings)
+    return query(where, sql, allow_files=allow_files, limits=_limits(settings))
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(memory_limit=settings.memory_limit, threads=settings.threads)
 
 
 def open_project(path: str | Path = ".") -> OpenProject:

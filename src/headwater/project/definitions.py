@@ -221,7 +221,7 @@ class Project:
 
     @property
     def lake_folder(self) -> Path:
-        return (self.folder / self.settings.lake).resolve()
+        return lake_folder(self.folder, self.settings)
 
     def is_unread(self, name: DatasetName) -> bool:
         """Whether a dataset may well exist, but cannot be read."""
@@ -230,6 +230,11 @@ class Project:
     def mistake(self, file: str, line: int, column: int, message: str, hint: str = "") -> Mistake:
         """A mistake in one of the project's files, with the line it stands on."""
         return mistake_in(self.texts.get(file, ""), file, line, column, message, hint)
+
+
+def lake_folder(folder: Path, settings: Settings) -> Path:
+    """Where the lake of the project in `folder` stands."""
+    return (folder / settings.lake).resolve()
 
 
 def mistake_in(
