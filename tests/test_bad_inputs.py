@@ -228,20 +228,16 @@ def test_a_ducklake_of_somebody_else_is_left_alone(project):
     [
         ("SELECT a, 1.0 / (a - 2) AS r FROM s.t", "1 of 2 rows break r.finite", "nullif(divisor"),
         ("SELECT CAST(b AS INTEGER) AS n FROM s.t", "Could not convert string '…'", "TRY_CAST"),
-        ("SELECT a, a AS b FROM s.t UNION ALL SELECT 1, 2", None, None),
     ],
 )
 def test_a_model_that_fails_half_way(project, sql, message, hint):
     made = project({"data/good.csv": GOOD, "models/m/x.sql": sql})
     report = made.run()
-    if message is None:
-        assert report.exit_code == 0
-        return
     assert report.exit_code == 1
     (failed,) = report.failed
     assert message in str(failed.error)
     assert hint in failed.error.hint
-    assert "x'" not in str(failed.error).replace("m.x", ""), "no row values in errors"
+    assert "'x'" not in str(failed.error), "no row values in errors"
     assert report.release is None
     assert made.ask("SELECT count(*) FROM headwater.steps WHERE status = 'failed'") == [(1,)]
 
