@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 
-import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.optimizer.scope import traverse_scope
+from sqlglot.tokenizer_core import Token, TokenType
+
+from headwater.places import Place, place_at
 
 _FRONT = re.compile(r"\s*/\*(?P<yaml>.*?)\*/", re.DOTALL)
 _READING_FUNCTIONS = re.compile(
     r"(read_|parquet_|sniff_csv|glob$|sqlite_|postgres_|mysql_|iceberg_|delta_|ducklake_|st_read)"
 )
+# Looking a dialect up by its name costs as much as parsing a short query.
+_DUCKDB = DuckDB()
 
 
 class SqlError(Exception):
@@ -47,88 +53,150 @@ class TableRef:
 class Query:
     """One parsed SELECT.
 
-    text       the query as the user wrote it, without a trailing semicolon.
-    canonical  the same without comments and formatting; equal texts mean the same query.
-    tables     each table read, once, in the order of first use.
-    words      every column name that the query spells out.
+    text    the query as the user wrote it, from its first word to its last: without comments
+            around it and without a semicolon, so that it can stand within another query.
+    start   where `text` starts in what was read, in characters from 0.
+    tables  each table read, once, in the order of first use.
+    words   every column name that the query spells out.
     """
 
     text: str
-    canonical: str
+    start: int
     tables: tuple[TableRef, ...]
     words: frozenset[str]
+    _tree: exp.Expr = field(repr=False, compare=False)
+
+    @cached_property
+    def canonical(self) -> str:
+        """The query without comments and formatting; equal texts mean the same query."""
+        # Only fingerprints need it, so a mere check does not pay for it. Nothing else looks at
+        # the tree, so it may be used up.
+        return _DUCKDB.generate(self._tree, copy=False, comments=False, normalize=True)
 
 
 def split_front(text: str) -> tuple[str, int, str]:
     """A model file as (YAML of the leading comment, its first line, the query).
 
     The query keeps its lines: the comment is replaced by as many line breaks, so that a
-    line number in the query is a line number in the file.
+    place in the query is a place in the file.
     """
     match = _FRONT.match(text)
     if not match:
         return "", 1, text
-    before = text[: match.start("yaml")].count("\n")
     blank = re.sub(r"[^\n]", " ", match.group(0))
-    return match.group("yaml"), before + 1, blank + text[match.end() :]
+    return match.group("yaml"), front_place(text).line, blank + text[match.end() :]
+
+
+def front_place(text: str) -> Place:
+    """Where the YAML of a model file's leading comment starts."""
+    match = _FRONT.match(text)
+    return place_at(text, match.start("yaml") if match else 0)
 
 
 def read_query(text: str) -> Query:
     """Parse one SELECT (or UNION, VALUES, WITH …). Raises SqlError."""
-    try:
-        trees = [tree for tree in sqlglot.parse(text, read="duckdb") if tree is not None]
-    except ParseError as error:
-        first = error.errors[0] if error.errors else {}
-        raise SqlError(
-            f"the query does not parse: {_sentence(first.get('description') or str(error))}",
-            first.get("line") or 0,
-            first.get("col") or 0,
-        ) from error
-    except TokenError as error:
-        raise SqlError(f"the query does not parse: {_sentence(str(error))}") from error
-    if not trees:
+    statements = _statements(text)
+    if not statements:
         raise SqlError("there is no query here", hint="write one SELECT after the comment")
-    if len(trees) > 1:
+    if len(statements) > 1:
         raise SqlError(
-            f"{len(trees)} statements where one SELECT is meant",
-            *_position(trees[1]),
+            f"{len(statements)} statements where one SELECT is meant",
+            *place_at(text, statements[1][0].start),
             hint="a model is one query; make a model of each",
         )
-    tree = trees[0]
-    if not isinstance(tree, exp.Query):
+    (tokens,) = statements
+    start, end = tokens[0].start, tokens[-1].end + 1
+    tree = _parse(text, tokens)
+    if not isinstance(tree, exp.Query | exp.Values):
         raise SqlError(
             f"a {tree.key.upper()} statement where a SELECT is meant",
-            *_position(tree),
+            *place_at(text, start),
             hint="a model is one SELECT; Headwater writes the table",
         )
     return Query(
-        text=text.strip().rstrip(";").rstrip() if "--" not in text else _without_semicolon(text),
-        canonical=tree.sql("duckdb", comments=False, normalize=True),
-        tables=tuple(_tables(tree)),
+        text=text[start:end],
+        start=start,
+        tables=tuple(_tables(tree, lambda node: _place(text, node))),
         words=frozenset(column.name.lower() for column in tree.find_all(exp.Column)),
+        _tree=tree,
     )
 
 
+def _statements(text: str) -> list[list[Token]]:
+    """The tokens of each statement, without the semicolons. Comments are no tokens."""
+    tokenizer = _DUCKDB.tokenizer()
+    try:
+        tokens = tokenizer.tokenize(text)
+    except TokenError as error:
+        # The cause alone tells where the text began whose end was looked for.
+        start = re.search(r":(\d+)$", str(error.__cause__))
+        raise SqlError(
+            "the query does not parse: what starts here has no end",
+            *place_at(text, int(start[1]) if start else len(text)),
+            hint="close the quote or the comment",
+        ) from error
+    found: list[list[Token]] = [[]]
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            found.append([])
+        else:
+            found[-1].append(token)
+    return [statement for statement in found if statement]
+
+
+def _parse(text: str, tokens: list[Token]) -> exp.Expr:
+    """The tree of one statement."""
+    try:
+        (tree,) = _DUCKDB.parser().parse(tokens, text)
+    except ParseError as error:
+        raise _syntax_error(text, tokens, error) from error
+    if tree is None:
+        raise SqlError("there is no query here", hint="write one SELECT after the comment")
+    return tree
+
+
+def _syntax_error(text: str, tokens: list[Token], error: ParseError) -> SqlError:
+    first = error.errors[0] if error.errors else {}
+    # sqlglot gives the place of a token's last character.
+    last = (first.get("line"), first.get("col"))
+    offset = next((token.start for token in tokens if (token.line, token.col) == last), 0)
+    description = str(first.get("description") or "")
+    if not description or "<class" in description:
+        description = "something is missing here"
+    return SqlError(f"the query does not parse: {_sentence(description)}", *place_at(text, offset))
+
+
 def read_expression(text: str) -> str:
-    """One boolean expression in canonical text. Raises SqlError.
+    """One condition over the columns of a row, in canonical text. Raises SqlError.
 
     >>> read_expression("a>1  and b is not  null")
     'a > 1 AND NOT b IS NULL'
     """
     try:
-        tree = sqlglot.parse_one(f"SELECT 1 WHERE (\n{text}\n)", read="duckdb")
+        trees = _DUCKDB.parse_into(exp.Condition, text)
     except (ParseError, TokenError) as error:
         raise SqlError("the expression does not parse") from error
-    where = tree.args.get("where")
-    if not isinstance(tree, exp.Select) or where is None or len(tree.args["expressions"]) != 1:
-        raise SqlError("one expression is meant")
-    inner = where.this
-    inner = inner.this if isinstance(inner, exp.Paren) else inner
-    if inner.find(exp.Query):
-        raise SqlError(
-            "a row rule looks at one row: no subqueries", hint="write a model for that check"
-        )
-    return str(inner.sql("duckdb", comments=False))
+    tree = trees[0] if len(trees) == 1 else None
+    if tree is None:
+        raise SqlError("one condition is meant", hint="such as  fare >= 0  or  b > a")
+    for kinds, message, hint in _NO_CONDITIONS:
+        if tree.find(*kinds):
+            raise SqlError(message, hint=hint)
+    return _DUCKDB.generate(tree, copy=False, comments=False)
+
+
+_ELSEWHERE = "write a model for that check"
+_NO_CONDITIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
+    ((exp.Query, exp.Values), "a row rule looks at one row: no subqueries", _ELSEWHERE),
+    (
+        (exp.AggFunc, exp.Window),
+        "a row rule looks at one row: no aggregates and windows",
+        _ELSEWHERE,
+    ),
+    ((exp.Star, exp.Columns), "one condition is meant, not columns", "name the column"),
+    ((exp.Placeholder, exp.Parameter), "a rule takes no parameters", "write the value out"),
+)
+"""What makes an expression none that is true or false of a row: kinds of nodes, message, hint."""
 
 
 def table_parts(text: str) -> tuple[str, ...]:
@@ -145,7 +213,9 @@ def table_parts(text: str) -> tuple[str, ...]:
 
 def expression_words(text: str) -> frozenset[str]:
     """Every column name that an expression spells out."""
-    tree = sqlglot.parse_one(text, read="duckdb")
+    (tree,) = _DUCKDB.parse_into(exp.Condition, text)
+    if tree is None:
+        return frozenset()
     return frozenset(column.name for column in tree.find_all(exp.Column))
 
 
@@ -154,63 +224,48 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
-def _tables(tree: exp.Query) -> list[TableRef]:
+def _tables(tree: exp.Expr, place: Callable[[exp.Expr], Place]) -> list[TableRef]:
+    """Each table once. A name without a schema that a CTE of the query has is that CTE."""
+    ours = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     found: dict[tuple[str, str], TableRef] = {}
-    for scope in traverse_scope(tree):
-        for source in scope.sources.values():
-            if isinstance(source, exp.Table):
-                _refuse_functions(source)
-                ref = TableRef(source.db.lower(), source.name.lower(), *_position(source))
-                if source.catalog:
-                    raise SqlError(
-                        f"{source.catalog}.{source.db}.{source.name} has three parts",
-                        *_position(source),
-                        hint=f"name the dataset: {source.db}.{source.name}",
-                    )
-                found.setdefault((ref.schema, ref.name), ref)
-    # Tables that the scopes do not reach (a pivot's source, a lateral's) are found by walking.
-    names = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
-        _refuse_functions(table)
-        ref = TableRef(table.db.lower(), table.name.lower(), *_position(table))
-        if isinstance(table.this, exp.Identifier) and (ref.schema or ref.name not in names):
-            found.setdefault((ref.schema, ref.name), ref)
+        if not isinstance(table.this, exp.Identifier):
+            _refuse_reading(table.this, place)
+            continue
+        schema, name = table.db.lower(), table.name.lower()
+        if table.catalog:
+            raise SqlError(
+                f"{table.catalog}.{table.db}.{table.name} has three parts",
+                *place(table),
+                hint=f"name the dataset: {table.db}.{table.name}",
+            )
+        if schema or name not in ours:
+            ref = TableRef(schema, name, *place(table))
+            known = found.setdefault((schema, name), ref)
+            if (ref.line, ref.column) < (known.line, known.column):
+                found[schema, name] = ref
     return sorted(found.values(), key=lambda ref: (ref.line, ref.column))
 
 
-def _refuse_functions(table: exp.Table) -> None:
-    function = table.this
+def _refuse_reading(function: exp.Expr, place: Callable[[exp.Expr], Place]) -> None:
+    """A table function is no table; one that reads files or other databases is refused."""
     if not isinstance(function, exp.Func):
         return
     name = (function.name if isinstance(function, exp.Anonymous) else function.sql_name()).lower()
     if _READING_FUNCTIONS.match(name):
         raise SqlError(
             f"{name}() reads past the lake",
-            *_position(function),
+            *place(function),
             hint="describe the files in sources/ and read the dataset, so that it is accounted for",
         )
 
 
-def _position(node: exp.Expr) -> tuple[int, int]:
-    for candidate in node.walk():
-        line = candidate.meta.get("line")
-        if line:
-            # sqlglot counts the column of a token's last character.
-            length = len(candidate.name) if isinstance(candidate, exp.Identifier) else 1
-            quoted = 2 if candidate.args.get("quoted") else 0
-            return line, max(1, candidate.meta.get("col", 1) - length - quoted + 1)
-    return 0, 0
+def _place(text: str, node: exp.Expr) -> Place:
+    """Where the first word of a part of the query stands."""
+    starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
+    return place_at(text, min(starts, default=0))
 
 
 def _sentence(text: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().splitlines()[0].rstrip(".")
     return text[:1].lower() + text[1:]
-
-
-def _without_semicolon(text: str) -> str:
-    tokens = sqlglot.tokenize(text, read="duckdb")
-    while tokens and tokens[-1].text == ";":
-        text = text[: tokens[-1].start] + " " + text[tokens[-1].end + 1 :]
-        tokens.pop()
-    # A trailing line comment must not swallow what we put after the query.
-    return text.strip() + "\n"
