@@ -94,17 +94,15 @@ def open_project(path: str | Path = ".") -> OpenProject:
     Raises NotAProject, and ProjectMistakes with all mistakes at once.
     """
     opened, mistakes = check_project(path)
-    if mistakes or opened is None:
+    if mistakes:
         raise ProjectMistakes(mistakes)
     return opened
 
 
-def check_project(path: str | Path = ".") -> tuple[OpenProject | None, list[Mistake]]:
+def check_project(path: str | Path = ".") -> tuple[OpenProject, list[Mistake]]:
     """The project as far as it can be read, and all its mistakes: in the files, between them,
     and in what their queries bind to."""
     project, mistakes = read_leniently(find_project(Path(path)))
-    if project is None:
-        return None, mistakes
     graph, between = analyse(project)
     bound = bind(project, graph)
     return OpenProject(project, graph, bound), [*mistakes, *between, *bound.mistakes]

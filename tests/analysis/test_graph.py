@@ -112,11 +112,7 @@ def test_a_selector_names_datasets(graph, selectors, expected):
     ("selector", "hint"),
     [
         ("marts.bth", "did you mean 'marts.both'?"),
-        pytest.param(
-            "tag:nope",
-            "known: ",
-            marks=pytest.mark.xfail(strict=True, reason="BUG: it guesses a dataset for a tag"),
-        ),
+        ("tag:nope", "known: "),
         ("source:marts", "known: "),
         ("+nope", "known: "),
         ("both,nope", "known: "),

@@ -113,7 +113,6 @@ def test_what_is_no_yaml_says_where(text, line, word):
     assert word in message
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the hint for brackets within braces is missing")
 def test_brackets_within_braces_say_to_use_quotes():
     document = read_document("v: {type: text[], min: 0}", "f.yaml", {})
     assert "quotes" in document.mistakes[0].hint

@@ -13,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from headwater.errors import Mistake, UnknownSelection, suggestion
 from headwater.names import DatasetName
+from headwater.places import Place
 from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
 
 
@@ -100,26 +101,26 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
 
 
 def _unknown_input(project: Project, dataset: Dataset, given: DatasetName) -> Mistake:
-    line, column = _place(dataset, given)
     known = [str(name) for name in project.datasets if name != dataset.name]
     text = str(given) if given.schema else given.name
     hint = suggestion(text, known)
     if not given.schema:
         same = [name for name in known if name.endswith(f".{given.name}")]
         hint = f"name it with its schema: {same[0]}" if same else hint
-    return project.mistake(dataset.file, line, column, f"no dataset {text!r}", hint)
+    return project.mistake(dataset.file, _place(dataset, given), f"no dataset {text!r}", hint)
 
 
-def _place(dataset: Dataset, given: DatasetName) -> tuple[int, int]:
+def _place(dataset: Dataset, given: DatasetName) -> Place:
+    """Where a dataset names one of its inputs."""
     if isinstance(dataset, SqlModel):
         for ref in dataset.query.tables:
             if (ref.schema, ref.name) == given:
-                return ref.line, ref.column
+                return ref.place
     if isinstance(dataset, PythonModel):
         for parameter in dataset.parameters:
             if parameter.dataset == given:
-                return parameter.line, parameter.column
-    return dataset.line, 1
+                return parameter.place
+    return Place(dataset.line, 1)
 
 
 def _cycle(datasets: Mapping[DatasetName, Dataset]) -> list[DatasetName]:
@@ -135,10 +136,9 @@ def _cycle_mistake(project: Project, cycle: list[DatasetName]) -> Mistake:
     cycle = cycle[start:] + cycle[:start]
     first = project.datasets[cycle[0]]
     reads = next(name for name in first.inputs if name in cycle)
-    line, column = _place(first, reads)
     loop = " -> ".join(str(name) for name in [*cycle, cycle[0]])
     hint = "a model cannot be computed from itself"
-    return project.mistake(first.file, line, column, f"a cycle: {loop}", hint)
+    return project.mistake(first.file, _place(first, reads), f"a cycle: {loop}", hint)
 
 
 def select(graph: Graph, selectors: Iterable[str]) -> frozenset[DatasetName]:
@@ -158,16 +158,30 @@ def _select_one(graph: Graph, word: str) -> frozenset[DatasetName]:
     core = word.removeprefix("+").removesuffix("+")
     found = frozenset(name for name, d in graph.datasets.items() if _matches(name, d, core))
     if not found:
-        known = [str(name) for name in graph.datasets]
-        raise UnknownSelection(
-            f"--select {word}: nothing is named so",
-            hint=suggestion(core, known) or "the project has no datasets yet",
-        )
+        raise UnknownSelection(f"--select {word}: nothing is named so", hint=_known(graph, core))
     if up:
         found |= graph.upstream(found)
     if down:
         found |= graph.downstream(found)
     return found
+
+
+def _known(graph: Graph, word: str) -> str:
+    """A hint for a selector that names nothing: what there is of the kind that it asks for."""
+    kind, _, value = word.partition(":")
+    datasets = graph.datasets.values()
+    if kind == "tag" and value:
+        known, none = {tag for d in datasets for tag in d.tags}, "no dataset has a tag"
+    elif kind == "source" and value:
+        known = {d.source for d in datasets if isinstance(d, SourceDataset)}
+        none = "there is no source"
+    elif word.endswith(".*"):
+        value, known = word[:-2], {name.schema for name in graph.datasets}
+        none = "the project has no datasets yet"
+    else:
+        value, known = word, {str(name) for name in graph.datasets}
+        none = "the project has no datasets yet"
+    return suggestion(value, sorted(known)) or none
 
 
 def _matches(name: DatasetName, dataset: Dataset, word: str) -> bool:

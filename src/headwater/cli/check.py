@@ -9,7 +9,7 @@ from headwater.errors import ProjectMistakes
 
 def command(out: Output, project: str) -> int:
     opened, mistakes = check_project(project)
-    if mistakes or opened is None:
+    if mistakes:
         raise ProjectMistakes(mistakes)
     datasets = opened.project.datasets
     if out.is_json:

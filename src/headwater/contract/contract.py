@@ -168,12 +168,13 @@ class Column(Definition):
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
-        for problem in _unsound(self):
+        for problem in unsound(self):
             raise PydanticCustomError("column", "{text}", {"text": problem})
         return self
 
 
-def _unsound(column: Column) -> list[str]:
+def unsound(column: Column) -> list[str]:
+    """What of a column's definition cannot work together, each as a sentence."""
     found = []
     if column.otherwise is Remedy.DEFAULT and column.default is None:
         found.append("`otherwise: default` needs a `default`")
@@ -253,6 +254,17 @@ class Contract(Definition):
                 )
         if self.on_duplicate and not self.key:
             raise PydanticCustomError("key", "`on_duplicate` needs a `key`")
+        keys = {name.lower() for name in self.key}
+        for name, column in self.columns.items():
+            if name.lower() in keys and column.otherwise is Remedy.NULL:
+                raise PydanticCustomError(
+                    "key",
+                    "a key is never missing: `otherwise: null` would make it so",
+                    {
+                        "path": ("columns", name, "otherwise"),
+                        "hint": "leave it out, and the row goes to quarantine",
+                    },
+                )
         return self
 
     def completed(self, schema: Mapping[str, Type]) -> Contract:
@@ -265,6 +277,11 @@ class Contract(Definition):
             stated = "type" in column.model_fields_set
             columns[name] = column if stated else column.model_copy(update={"type": given})
         return self.model_copy(update={"columns": columns})
+
+    def with_types(self) -> Contract:
+        """The contract of those columns alone whose types it states."""
+        stated = {n: c for n, c in self.columns.items() if "type" in c.model_fields_set}
+        return self.model_copy(update={"columns": stated})
 
     def meaning(self) -> str:
         """What the contract does to rows, as canonical text, for fingerprints.

@@ -1,14 +1,14 @@
 """Binding queries against contracts: DuckDB's own binder, on empty tables.
 
 It finds unknown columns, unknown functions and types that do not fit, and it tells the
-columns of each result. Nothing is computed, and no lake is needed.
+columns of each result. No data is looked at, and no lake is needed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,12 +16,15 @@ import duckdb
 
 from headwater.analysis.graph import Graph
 from headwater.contract.compile import compile_contract
-from headwater.contract.contract import Remedy
+from headwater.contract.contract import Contract, Remedy, unsound
 from headwater.contract.types import Type, parse_type
+from headwater.contract.values import Question, default_questions, value_questions
 from headwater.engine.session import connect
-from headwater.errors import Mistake
+from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
+from headwater.places import KeyPath, Place, characters_before, place_at
 from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
+from headwater.sql.query import expression_words
 from headwater.sql.quote import dotted, ident
 
 ORIGIN_COLUMNS: dict[str, Type] = {"_file_id": Type("BIGINT"), "_record": Type("BIGINT")}
@@ -35,7 +38,7 @@ class Bound:
     schemas   dataset -> its columns in order, for each dataset whose columns are known before
               it is built (a Python model's without declared columns are not).
     results   SQL model -> the columns of its query, before its contract gives them types.
-    mistakes  at most one for each query, in the order of the graph.
+    mistakes  at most one for each query, and all of each contract.
     """
 
     schemas: Mapping[DatasetName, Schema]
@@ -46,40 +49,21 @@ class Bound:
 def bind(
     project: Project, graph: Graph, known: Mapping[DatasetName, Schema] | None = None
 ) -> Bound:
-    """Bind every model of `graph`, inputs first.
+    """Bind every model of `graph`, inputs first, and judge the contracts.
 
     known   columns of datasets that say nothing of them before they are built.
     """
-    con = connect()
-    con.execute("SET errors_as_json = true; SET enable_external_access = false")
-    schemas: dict[DatasetName, Schema] = {}
-    results: dict[DatasetName, Schema] = {}
-    mistakes = []
-    for name in graph.order:
-        dataset = graph.datasets[name]
-        schema: Schema | None
-        if isinstance(dataset, SourceDataset):
-            schema, mistake = _source_schema(con, project, dataset)
-        elif isinstance(dataset, SqlModel) and all(given in schemas for given in dataset.inputs):
-            with _origins(con, project, dataset, schemas):
-                schema, mistake = _bind_model(con, project, dataset)
-            if schema and not mistake:
-                results[name] = schema
-                schema, mistake = _against_contract(con, project, dataset, schema)
-        elif isinstance(dataset, PythonModel) and dataset.contract.columns:
-            schema, mistake = {n: c.type for n, c in dataset.contract.columns.items()}, None
-        else:
-            schema, mistake = None, None
-        if mistake:
-            mistakes.append(mistake)
-        elif not schema and known and name in known:
-            schema = known[name]
-        if schema and not mistake:
-            schemas[name] = schema
-            if graph.readers[name]:
-                _create(con, name, schema)
-    con.close()
-    return Bound(schemas, results, tuple(mistakes))
+    with connect() as con:
+        # Binding is all that we want of DuckDB here; planning would take longer than that.
+        con.execute(
+            "SET errors_as_json = true; SET enable_external_access = false; "
+            "PRAGMA disable_optimizer"
+        )
+        binder = _Binder(con, project, graph)
+        for name in graph.order:
+            binder.dataset(graph.datasets[name], (known or {}).get(name))
+        binder.judge_contracts()
+    return Bound(binder.schemas, binder.results, tuple(binder.mistakes))
 
 
 def input_columns(dataset: Dataset, schema: Schema, words: frozenset[str]) -> list[str]:
@@ -89,103 +73,244 @@ def input_columns(dataset: Dataset, schema: Schema, words: frozenset[str]) -> li
     return [*schema, *(extra if isinstance(dataset, SourceDataset) else [])]
 
 
-def _source_schema(
-    con: duckdb.DuckDBPyConnection, project: Project, dataset: SourceDataset
-) -> tuple[Schema | None, Mistake | None]:
-    contract = dataset.contract
-    if not contract.columns:
-        return None, None
-    fields = {column.from_ or name: Type("VARCHAR") for name, column in contract.columns.items()}
-    compiled = compile_contract(contract, fields, otherwise=Remedy.QUARANTINE)
-    raws = ", ".join(f"CAST(NULL AS VARCHAR) AS {ident(name)}" for name in fields)
-    try:
-        con.execute("EXPLAIN " + compiled.judge.replace("{input}", f"(SELECT {raws})"))
-    except duckdb.Error as error:
-        message, _, hint = _read_error(error)
-        mistake = project.mistake(dataset.file, dataset.line, 3, f"{dataset.name}: {message}", hint)
-        return None, mistake
-    return {name: column.type for name, column in contract.columns.items()}, None
+class _Binder:
+    """Binds dataset after dataset, each against the tables of its inputs.
 
+    waiting     datasets that bound queries will read, but whose tables are not there yet: tables
+                are made together, because that is faster.
+    contracts   contracts whose columns all have their types, to be judged at the end.
+    """
 
-def _bind_model(
-    con: duckdb.DuckDBPyConnection, project: Project, model: SqlModel
-) -> tuple[Schema | None, Mistake | None]:
-    try:
-        rows = con.execute(f"DESCRIBE {model.query.text}").fetchall()
-    except duckdb.Error as error:
-        message, position, hint = _read_error(error)
-        text = project.texts.get(model.file, "")
-        line, column = _line_and_column(model, text, position)
-        return None, project.mistake(model.file, line, column, message, hint)
-    schema: Schema = {}
-    folded = [str(row[0]).lower() for row in rows]
-    for column_name, type_text, *_ in rows:
-        try:
-            schema[column_name] = parse_type(type_text)
-        except ValueError:
-            message = f"the column {column_name!r} is {type_text}, which a lake does not store"
-            hint = "cast it to another type"
-            return None, project.mistake(model.file, 1, 1, message, hint)
-        if folded.count(column_name.lower()) > 1:
-            message = f"the query selects {column_name!r} twice"
-            return None, project.mistake(model.file, 1, 1, message, "name one of them with AS")
-    return schema, None
+    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project, graph: Graph) -> None:
+        self.con, self.project, self.graph = con, project, graph
+        self.schemas: dict[DatasetName, Schema] = {}
+        self.results: dict[DatasetName, Schema] = {}
+        self.mistakes: list[Mistake] = []
+        self.waiting: list[DatasetName] = []
+        self.contracts: list[tuple[Dataset, Contract]] = []
 
+    def dataset(self, dataset: Dataset, known: Schema | None) -> None:
+        """Bind one dataset. `known`: its columns, should it not say."""
+        count = len(self.mistakes)
+        schema = self.schema_of(dataset)
+        if len(self.mistakes) == count:
+            schema = schema or known
+        if schema:
+            self.schemas[dataset.name] = schema
+            if self.graph.readers[dataset.name]:
+                self.waiting.append(dataset.name)
 
-@contextmanager
-def _origins(
-    con: duckdb.DuckDBPyConnection,
-    project: Project,
-    model: SqlModel,
-    schemas: Mapping[DatasetName, Schema],
-) -> Iterator[None]:
-    """While a query is bound that names columns of origin, its sources have them."""
-    changed = []
-    for given in model.inputs:
-        names = input_columns(project.datasets[given], schemas[given], model.query.words)
-        if len(names) > len(schemas[given]):
-            wide = {name: {**schemas[given], **ORIGIN_COLUMNS}[name] for name in names}
-            _create(con, given, wide)
-            changed.append(given)
-    yield
-    for given in changed:
-        _create(con, given, schemas[given])
+    def schema_of(self, dataset: Dataset) -> Schema | None:
+        """The columns of a dataset; None if they are not known or its query does not bind."""
+        contract = dataset.contract
+        if isinstance(dataset, SourceDataset):
+            schema = {name: column.type for name, column in contract.columns.items()}
+            self.bind_rules(dataset, schema)
+            self.contracts.append((dataset, contract))
+            return schema
+        if isinstance(dataset, SqlModel):
+            if not all(given in self.schemas for given in dataset.inputs):
+                return None
+            result = self.bind_query(dataset)
+            return self.bind_contract(dataset, result) if result else None
+        if isinstance(dataset, PythonModel):
+            self.contracts.append((dataset, contract.with_types()))
+            return {name: column.type for name, column in contract.columns.items()}
+        return None
 
+    # ---- queries
 
-def _against_contract(
-    con: duckdb.DuckDBPyConnection, project: Project, model: SqlModel, schema: Schema
-) -> tuple[Schema | None, Mistake | None]:
-    """The model's own contract: its columns, key and rules are about the result."""
-    contract = model.contract
-    if not (contract.columns or contract.key or contract.rules):
-        return schema, None
-    folded = {name.lower() for name in schema}
-    named = [*contract.columns, *contract.key]
-    for name in named:
-        if name.lower() not in folded:
-            what = "key" if name in contract.key else "contract"
+    def bind_query(self, model: SqlModel) -> Schema | None:
+        """The columns of a query's result; None, with a mistake noted, if it does not bind."""
+        with self.origins(model):
+            try:
+                rows = self.con.execute(f"{_DESCRIBE}{model.query.text}").fetchall()
+            except duckdb.Error as error:
+                message, position, hint = _read_error(error)
+                place = self.place_in(model, position)
+                self.mistakes.append(self.project.mistake(model.file, place, message, hint))
+                return None
+        schema: Schema = {}
+        folded = [str(name).lower() for name, *_ in rows]
+        for name, type_text, *_ in rows:
+            try:
+                schema[name] = parse_type(type_text)
+            except ValueError:
+                message = f"the column {name!r} is {type_text}, which a lake does not store"
+                self.query_mistake(model, message, "cast it to another type")
+                return None
+            if folded.count(name.lower()) > 1:
+                message = f"the query selects {name!r} twice"
+                self.query_mistake(model, message, "name one of them with AS")
+                return None
+        return schema
+
+    def query_mistake(self, model: SqlModel, message: str, hint: str) -> None:
+        place = self.place_in(model, None)
+        self.mistakes.append(self.project.mistake(model.file, place, message, hint))
+
+    def place_in(self, model: SqlModel, position_bytes: int | None) -> Place:
+        """A place in the model's file from a position in what we sent; None: the query's start."""
+        query = model.query
+        inside = 0
+        if position_bytes is not None:
+            sent = f"{_DESCRIBE}{query.text}"
+            inside = characters_before(sent, position_bytes) - len(_DESCRIBE)
+        text = self.project.texts.get(model.file, "")
+        return place_at(text, query.start + max(inside, 0))
+
+    @contextmanager
+    def origins(self, model: SqlModel) -> Iterator[None]:
+        """While a query is bound, its inputs have tables; its sources with the columns of origin
+        if it names them."""
+        self.create(self.waiting)
+        self.waiting = []
+        changed = []
+        for given in model.inputs:
+            schema = self.schemas[given]
+            names = input_columns(self.project.datasets[given], schema, model.query.words)
+            if len(names) > len(schema):
+                self.con.execute(_table(given, {n: {**schema, **ORIGIN_COLUMNS}[n] for n in names}))
+                changed.append(given)
+        yield
+        self.create(changed)
+
+    def create(self, names: Iterable[DatasetName]) -> None:
+        """Make the tables of datasets, or make them anew."""
+        statements = [_table(name, self.schemas[name]) for name in names]
+        schemas = dict.fromkeys(name.schema for name in names)
+        statements[:0] = [f"CREATE SCHEMA IF NOT EXISTS {ident(schema)}" for schema in schemas]
+        if statements:
+            self.con.execute("; ".join(["BEGIN", *statements, "COMMIT"]))
+
+    # ---- contracts
+
+    def bind_contract(self, model: SqlModel, result: Schema) -> Schema | None:
+        """The columns of a model: its query's, with the types that its contract gives them."""
+        self.results[model.name] = result
+        contract = model.contract
+        if not (contract.columns or contract.key or contract.rules):
+            return result
+        if self.unselected(model, result):
+            return None
+        contract = contract.completed(result)
+        problems = [
+            (name, problem)
+            for name, column in contract.columns.items()
+            for problem in unsound(column)
+        ]
+        for name, problem in problems:
+            self.mistakes.append(self.project.mistake_of(model, ("columns", name), problem))
+        schema = {name: column.type for name, column in contract.columns.items()}
+        if not problems:
+            self.bind_rules(model, schema)
+            self.contracts.append((model, contract))
+        return schema
+
+    def unselected(self, model: SqlModel, result: Schema) -> bool:
+        """Whether the contract names columns that the query does not select; they are noted."""
+        folded = {name.lower() for name in result}
+        named: list[tuple[str, KeyPath, str]] = [
+            ("contract", ("columns", name), name) for name in model.contract.columns
+        ]
+        named += [("key", ("key", n), name) for n, name in enumerate(model.contract.key)]
+        missing = [part for part in named if part[2].lower() not in folded]
+        for what, path, name in missing:
             message = f"the {what} names {name!r}, which the query does not select"
-            hint = f"it selects: {', '.join(list(schema)[:12])}"
-            return None, project.mistake(model.file, *_find(project, model, name), message, hint)
-    contract = contract.completed(schema)
-    compiled = compile_contract(contract, schema, otherwise=Remedy.FAIL)
-    stated = {check.code.partition(".")[2] for check in (*compiled.checks, *compiled.repairs)}
-    if stated <= {"type", "required", "finite"}:
-        return {name: column.type for name, column in contract.columns.items()}, None
-    nulls = ", ".join(f"CAST(NULL AS {t.sql}) AS {ident(n)}" for n, t in schema.items())
-    try:
-        con.execute("EXPLAIN " + compiled.judge.replace("{input}", f"(SELECT {nulls})"))
-    except duckdb.Error as error:
-        message, _, hint = _read_error(error)
-        message = f"the contract does not bind: {message}"
-        return None, project.mistake(model.file, 1, 1, message, hint)
-    return {name: column.type for name, column in contract.columns.items()}, None
+            hint = f"it selects: {', '.join(list(result)[:12])}"
+            self.mistakes.append(self.project.mistake_of(model, path, message, hint))
+        return bool(missing)
+
+    def bind_rules(self, dataset: Dataset, schema: Schema) -> None:
+        """Bind the contract's rules against the columns that they are about."""
+        rules = dataset.contract.rules
+        if not rules or not schema:
+            return
+        alone = dataset.contract.model_copy(update={"columns": {}, "key": ()})
+        checks = compile_contract(alone, schema, otherwise=Remedy.FAIL).checks
+        conditions = [check.broken for check in checks]
+        if self.why_unbound(conditions, schema) is None:
+            return
+        for number, (rule, condition) in enumerate(zip(rules, conditions, strict=True)):
+            error = self.why_unbound([condition], schema)
+            if error is not None:
+                path = ("rules", number, "check")
+                for message, hint in _rule_problems(rule.check, schema, dataset, error):
+                    self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
+    def why_unbound(self, conditions: list[str], schema: Schema) -> duckdb.Error | None:
+        """Why conditions over these columns do not bind; None if they do."""
+        row = ", ".join(
+            f"CAST(NULL AS {kind.sql}) AS {ident(name)}" for name, kind in schema.items()
+        )
+        try:
+            self.con.execute(f"{_DESCRIBE}SELECT {', '.join(conditions)} FROM (SELECT {row})")
+        except duckdb.Error as error:
+            return error
+        return None
+
+    def judge_contracts(self) -> None:
+        """Ask, of all contracts at once, what only a database can answer."""
+        asked = [
+            (dataset, question)
+            for dataset, contract in self.contracts
+            for question in value_questions(contract)
+        ]
+        faulty = {(dataset.name, question.path[:2]) for dataset, question in self.ask(asked)}
+        asked = []
+        for dataset, contract in self.contracts:
+            sound = [
+                name for name in contract.columns if (dataset.name, ("columns", name)) not in faulty
+            ]
+            asked += [(dataset, question) for question in default_questions(contract, sound)]
+        self.ask(asked)
+
+    def ask(self, asked: list[tuple[Dataset, Question]]) -> list[tuple[Dataset, Question]]:
+        """Those of the questions that show a mistake, which is noted."""
+        broken = self.broken(list(dict.fromkeys(question.broken for _, question in asked)))
+        found = [(dataset, question) for dataset, question in asked if question.broken in broken]
+        for dataset, question in found:
+            self.mistakes.append(
+                self.project.mistake_of(dataset, question.path, question.message, question.hint)
+            )
+        return found
+
+    def broken(self, conditions: list[str]) -> set[str]:
+        """Those of the conditions that are true or cannot be computed."""
+        if not conditions:
+            return set()
+        try:
+            row = self.con.execute(f"SELECT {', '.join(conditions)}").fetchone() or ()
+        except duckdb.Error:
+            if len(conditions) == 1:
+                return set(conditions)
+            half = len(conditions) // 2
+            return self.broken(conditions[:half]) | self.broken(conditions[half:])
+        return {condition for condition, value in zip(conditions, row, strict=True) if value}
 
 
-def _create(con: duckdb.DuckDBPyConnection, name: DatasetName, schema: Schema) -> None:
-    body = ", ".join(f"{ident(n)} {t.sql}" for n, t in schema.items())
-    con.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(name.schema)}")
-    con.execute(f"CREATE OR REPLACE TABLE {dotted(*name)} ({body})")
+_DESCRIBE = "DESCRIBE "
+
+
+def _rule_problems(
+    check: str, schema: Schema, dataset: Dataset, error: duckdb.Error
+) -> list[tuple[str, str]]:
+    """What is wrong with a rule that does not bind, as (message, hint): in our words where it is
+    a column that is not there."""
+    whose = "query selects" if isinstance(dataset, SqlModel) else "contract has"
+    known = {name.lower() for name in schema}
+    unknown = [word for word in sorted(expression_words(check)) if word.lower() not in known]
+    if unknown:
+        return [
+            (f"the {whose} no column {word!r}", suggestion(word, list(schema))) for word in unknown
+        ]
+    message, _, hint = _read_error(error)
+    return [(message, hint)]
+
+
+def _table(name: DatasetName, schema: Schema) -> str:
+    body = ", ".join(f"{ident(column)} {kind.sql}" for column, kind in schema.items())
+    return f"CREATE OR REPLACE TABLE {dotted(*name)} ({body})"
 
 
 def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
@@ -210,21 +335,3 @@ def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
     message = message.split("\nLINE ")[0].strip().splitlines()[0].rstrip(" .!")
     position = details.get("position")
     return message[:1].lower() + message[1:], int(position) if position else None, hint
-
-
-def _line_and_column(model: SqlModel, text: str, position: int | None) -> tuple[int, int]:
-    if position is None:
-        return 1, 1
-    start = text.find(model.query.text.strip()[:200])
-    offset = max(0, start) + position - len("DESCRIBE ")
-    offset = min(max(offset, 0), len(text))
-    before = text[:offset]
-    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
-
-
-def _find(project: Project, model: SqlModel, word: str) -> tuple[int, int]:
-    match = re.search(rf"\b{re.escape(word)}\b", project.texts.get(model.file, ""))
-    if not match:
-        return 1, 1
-    before = match.string[: match.start()]
-    return before.count("\n") + 1, match.start() - (before.rfind("\n") + 1) + 1

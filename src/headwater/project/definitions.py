@@ -17,6 +17,8 @@ from pydantic_core import PydanticCustomError
 from headwater.contract.contract import Contract, Definition, Words
 from headwater.errors import Mistake
 from headwater.names import DatasetName
+from headwater.places import KeyPath, Place, Places
+from headwater.project.mistakes import mistake_in
 from headwater.sql.query import Query, digest
 
 
@@ -120,12 +122,14 @@ class Dataset:
 
     file, line   where it is defined.
     contract     its contract.
+    places       where in the file each part of the contract stands.
     """
 
     name: DatasetName
     file: str
     line: int
     contract: Contract
+    places: Places = field(default=Places(), repr=False, compare=False)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -178,8 +182,7 @@ class PythonInput:
     parameter: str
     dataset: DatasetName
     kind: str
-    line: int
-    column: int
+    place: Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,26 +230,15 @@ class Project:
         """Whether a dataset may well exist, but cannot be read."""
         return str(name) in self.unread or f"{name.schema}." in self.unread
 
-    def mistake(self, file: str, line: int, column: int, message: str, hint: str = "") -> Mistake:
+    def mistake(self, file: str, place: Place, message: str, hint: str = "") -> Mistake:
         """A mistake in one of the project's files, with the line it stands on."""
-        return mistake_in(self.texts.get(file, ""), file, line, column, message, hint)
+        return mistake_in(self.texts.get(file, ""), file, place, message, hint)
+
+    def mistake_of(self, dataset: Dataset, path: KeyPath, message: str, hint: str = "") -> Mistake:
+        """A mistake in a part of a dataset's contract: in `("columns", "fare", "min")`, say."""
+        return self.mistake(dataset.file, dataset.places.of(path), message, hint)
 
 
 def lake_folder(folder: Path, settings: Settings) -> Path:
     """Where the lake of the project in `folder` stands."""
     return (folder / settings.lake).resolve()
-
-
-def mistake_in(
-    text: str, file: str, line: int, column: int, message: str, hint: str = ""
-) -> Mistake:
-    """A mistake in a file with this text, with the line it stands on."""
-    lines = text.splitlines()
-    return Mistake(
-        file=file,
-        line=line,
-        column=column,
-        message=message,
-        hint=hint,
-        source_line=lines[line - 1] if 0 < line <= len(lines) else "",
-    )

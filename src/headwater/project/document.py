@@ -15,10 +15,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from headwater.errors import Mistake, suggestion
+from headwater.places import TOP, KeyPath, Place, Places
+from headwater.project.mistakes import mistake_in
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-Path_ = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -39,45 +40,38 @@ _Loader.add_implicit_resolver(
 class Document:
     """One YAML text, read.
 
+    source     the whole text of the file that it stands in.
+    start      where in the file it starts.
     value      its content as dicts, lists and scalars; {} if it holds none.
     mistakes   what is wrong with it so far; grows as it is used.
+    found      where in the file each key and value stands.
     """
 
     file: str
-    text: str
-    first_line: int = 1
+    source: str
+    start: Place = TOP
     value: Any = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
-    _marks: dict[Path_, tuple[int, int]] = field(default_factory=dict)
+    found: dict[KeyPath, Place] = field(default_factory=dict)
 
-    def mistake(self, path: Path_, message: str, hint: str = "") -> None:
+    @property
+    def places(self) -> Places:
+        return Places(self.found)
+
+    def mistake(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Note a mistake at `path` (keys and indexes from the top), or at its nearest parent."""
-        while path and path not in self._marks:
-            path = path[:-1]
-        line, column = self._marks.get(path, (1, 1))
-        self.note(line, column, message, hint)
+        self.note(self.places.of(path), message, hint)
 
-    def note(self, line: int, column: int, message: str, hint: str = "") -> None:
-        """Note a mistake at a line of this text."""
-        lines = self.text.splitlines()
-        self.mistakes.append(
-            Mistake(
-                file=self.file,
-                line=self.first_line + line - 1,
-                column=column,
-                message=message,
-                hint=hint,
-                source_line=lines[line - 1] if 0 < line <= len(lines) else "",
-            )
-        )
+    def note(self, place: Place, message: str, hint: str = "") -> None:
+        """Note a mistake at a place of the file."""
+        self.mistakes.append(mistake_in(self.source, self.file, place, message, hint))
 
-    def line_of(self, path: Path_) -> int:
-        """The line in the file on which `path` stands."""
-        while path and path not in self._marks:
-            path = path[:-1]
-        return self.first_line + self._marks.get(path, (1, 1))[0] - 1
+    def place_of(self, mark: yaml.Mark) -> Place:
+        """Where in the file YAML's `mark` is."""
+        before = self.start.column - 1 if mark.line == 0 else 0
+        return Place(self.start.line + mark.line, before + mark.column + 1)
 
-    def validate(self, model: type[M], path: Path_ = ()) -> M | None:
+    def validate(self, model: type[M], path: KeyPath = ()) -> M | None:
         """The value at `path` as a `model`; None, with its mistakes noted, if it is none."""
         value = self.value
         for step in path:
@@ -89,13 +83,14 @@ class Document:
                 self._note_problem(model, path, problem)
             return None
 
-    def _note_problem(self, model: type[BaseModel], path: Path_, problem: Any) -> None:
+    def _note_problem(self, model: type[BaseModel], path: KeyPath, problem: Any) -> None:
         # Pydantic names union branches and validators in the path; keep what is in the text.
-        where = path
-        for step in problem["loc"]:
-            if (*where, step) in self._marks:
-                where = (*where, step)
+        # Our own validators may add where within their value the mistake is.
         context = problem.get("ctx") or {}
+        where = path
+        for step in (*problem["loc"], *context.get("path", ())):
+            if (*where, step) in self.found:
+                where = (*where, step)
         hint = str(context.get("hint", ""))
         if problem["type"] == "extra_forbidden":
             key = str(problem["loc"][-1])
@@ -112,51 +107,61 @@ class Document:
 
 
 def read_document(
-    text: str, file: str, environment: Mapping[str, str], first_line: int = 1
+    text: str,
+    file: str,
+    environment: Mapping[str, str],
+    first_line: int = 1,
+    *,
+    first_column: int = 1,
+    source: str = "",
 ) -> Document:
-    """Read YAML; what is wrong with it is in the document's `mistakes`."""
-    document = Document(file, text, first_line)
+    """Read YAML; what is wrong with it is in the document's `mistakes`.
+
+    first_line, first_column   where in the file the YAML starts.
+    source                     the file's whole text, where the YAML is not all of it.
+    """
+    document = Document(file, source or text, Place(first_line, first_column))
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         problem = error.problem or error.context or "it cannot be read"
+        place = document.place_of(mark) if mark else document.start
+        # What ends too early is missed after the last line.
+        last = first_line + text.count("\n")
         document.note(
-            min(line, max(1, text.count("\n") + 1)),
-            column,
-            f"not YAML: {problem}",
-            _yaml_hint(problem),
+            Place(min(place.line, last), place.column), f"not YAML: {problem}", _yaml_hint(problem)
         )
         return document
     except yaml.YAMLError as error:
-        document.note(1, 1, f"not YAML: {str(error).splitlines()[0]}")
+        document.note(document.start, f"not YAML: {str(error).splitlines()[0]}")
         return document
     if node is not None:
-        document.value = _Builder(document, environment).build(node, ())
+        document.value = _Builder(document, text, environment).build(node, ())
     return document
 
 
 class _Builder:
-    def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, text: str, environment: Mapping[str, str]) -> None:
         self.document = document
+        self.text = text
         self.environment = environment
         self.scalars = yaml.constructor.SafeConstructor()
 
-    def build(self, node: yaml.Node, path: Path_) -> Any:
-        self.document._marks.setdefault(path, _mark(node))
+    def build(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.document.found.setdefault(path, self.document.place_of(node.start_mark))
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, n)) for n, item in enumerate(node.value)]
         return self.scalar(node, path)
 
-    def mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         built: dict[str, Any] = {}
         for key_node, value_node in self.rejoined(node):
             key = str(key_node.value)
             here = (*path, key)
-            self.document._marks[here] = _mark(key_node)
+            self.document.found[here] = self.document.place_of(key_node.start_mark)
             if key in built:
                 self.document.mistake(here, f"the key {key!r} stands here twice", "keep one")
             built[key] = self.build(value_node, here)
@@ -171,14 +176,14 @@ class _Builder:
             is_tail = isinstance(value, yaml.ScalarNode) and value.value == "" and not value.style
             if isinstance(last, yaml.ScalarNode) and is_tail and _is_open(last):
                 start, end = last.start_mark.index, key.end_mark.index
-                text = self.document.text[start:end]
+                text = self.text[start:end]
                 whole = yaml.ScalarNode(last.tag, text, last.start_mark, key.end_mark)
                 pairs[-1] = (pairs[-1][0], whole)
             else:
                 pairs.append((key, value))
         return pairs
 
-    def scalar(self, node: Any, path: Path_) -> Any:
+    def scalar(self, node: Any, path: KeyPath) -> Any:
         if "${" in node.value:
             text = _VARIABLE.sub(lambda match: self.variable(match, path), node.value)
             tag = _Loader("").resolve(yaml.ScalarNode, text, (not node.style, False))
@@ -189,7 +194,7 @@ class _Builder:
             self.document.mistake(path, "this value cannot be read", "put it in quotes")
             return None
 
-    def variable(self, match: re.Match[str], path: Path_) -> str:
+    def variable(self, match: re.Match[str], path: KeyPath) -> str:
         name, default = match["name"], match["default"]
         value = self.environment.get(name) or default
         if value is None:
@@ -202,10 +207,6 @@ class _Builder:
         return value
 
 
-def _mark(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
-
-
 def _is_open(node: yaml.ScalarNode) -> bool:
     return not node.style and node.value.count("(") > node.value.count(")")
 
@@ -215,6 +216,8 @@ def _yaml_hint(problem: str) -> str:
         return "put a text that holds ': ' in quotes"
     if "\\t" in problem:
         return "indent with spaces"
+    if "expected ',' or" in problem:
+        return "close the bracket; a text that holds brackets is put in quotes"
     return ""
 
 

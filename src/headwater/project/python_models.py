@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.names import DatasetName
+from headwater.places import KeyPath, Place, characters_before, line_at
 
 KINDS = ("relation", "arrow", "polars", "pandas")
 
@@ -17,25 +18,28 @@ class FoundInput:
     parameter: str
     dataset: DatasetName
     kind: str
-    line: int
-    column: int
+    place: Place
 
 
 @dataclass(frozen=True)
 class FoundModel:
-    """One function under `@hw.model`. `options`: its keyword arguments, literals only."""
+    """One function under `@hw.model`.
+
+    options   its keyword arguments, literals only.
+    places    where each of them stands, and what is in it.
+    """
 
     function: str
     description: str
     options: dict[str, Any]
+    places: dict[KeyPath, Place]
     inputs: tuple[FoundInput, ...]
     line: int
 
 
 @dataclass(frozen=True)
 class Fault:
-    line: int
-    column: int
+    place: Place
     message: str
     hint: str = ""
 
@@ -45,18 +49,15 @@ def find_models(text: str) -> tuple[list[FoundModel], list[Fault]]:
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
-        return [], [Fault(error.lineno or 1, error.offset or 1, f"not Python: {error.msg}")]
-    models, faults = [], []
+        place = Place(error.lineno or 1, error.offset or 1)
+        return [], [Fault(place, f"not Python: {error.msg}")]
+    reader = _Reader(text)
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        for decorator in node.decorator_list:
+        for decorator in getattr(node, "decorator_list", ()):
             call = decorator.func if isinstance(decorator, ast.Call) else decorator
             if _names(call, "model"):
-                model, found = _read_model(node, decorator)
-                faults += found
-                models.append(model)
-    return models, faults
+                reader.read(node, decorator)
+    return reader.models, reader.faults
 
 
 def normalised(path: Path, folder: Path) -> str:
@@ -72,7 +73,7 @@ def _normalise(path: Path, folder: Path, seen: dict[Path, str]) -> None:
         return
     seen[path] = ""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
     except (SyntaxError, UnicodeDecodeError):
         return
     for node in ast.walk(tree):
@@ -118,47 +119,86 @@ def _names(node: ast.expr, word: str) -> bool:
     return isinstance(node, ast.Name) and node.id == word
 
 
-def _read_model(node: ast.FunctionDef, decorator: ast.expr) -> tuple[FoundModel, list[Fault]]:
-    faults: list[Fault] = []
-    options: dict[str, Any] = {}
-    if isinstance(decorator, ast.Call):
-        for keyword in decorator.keywords:
+class _Reader:
+    """Reads the models of one module's text, and notes what is wrong with them."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.models: list[FoundModel] = []
+        self.faults: list[Fault] = []
+
+    def place(self, node: Any) -> Place:
+        line = line_at(self.text, node.lineno)
+        return Place(node.lineno, characters_before(line, node.col_offset) + 1)
+
+    def fault(self, node: Any, message: str, hint: str = "") -> None:
+        self.faults.append(Fault(self.place(node), message, hint))
+
+    def read(self, node: ast.stmt, decorator: ast.expr) -> None:
+        if not isinstance(node, ast.FunctionDef):
+            kind = "a class" if isinstance(node, ast.ClassDef) else "an async function"
+            self.fault(node, f"a model is a plain function, not {kind}", "write it with `def`")
+            return
+        options, places = self.options(decorator)
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        inputs = [found for found in map(self.input, arguments) if found]
+        description = ast.get_docstring(node) or ""
+        self.models.append(
+            FoundModel(node.name, description, options, places, tuple(inputs), node.lineno)
+        )
+
+    def options(self, decorator: ast.expr) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
+        """The decorator's keyword arguments, and where they stand."""
+        options: dict[str, Any] = {}
+        places: dict[KeyPath, Place] = {}
+        for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
+            name = keyword.arg or "**"
             try:
-                options[keyword.arg or "**"] = ast.literal_eval(keyword.value)
-            except ValueError:
-                faults.append(
-                    Fault(
-                        keyword.value.lineno,
-                        keyword.value.col_offset + 1,
-                        f"{keyword.arg or '**'} must be written out: models are read, not run",
-                    )
-                )
-    inputs = []
-    for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
-        found = _read_input(argument)
-        if isinstance(found, Fault):
-            faults.append(found)
-        else:
-            inputs.append(found)
-    description = ast.get_docstring(node) or ""
-    return FoundModel(node.name, description, options, tuple(inputs), node.lineno), faults
+                options[name] = ast.literal_eval(keyword.value)
+            except (ValueError, TypeError):
+                self.fault(keyword.value, f"{name} must be written out: models are read, not run")
+            places[(name,)] = self.place(keyword)
+            self.find_places(keyword.value, (name,), places)
+        return options, places
+
+    def find_places(self, node: ast.expr, path: KeyPath, places: dict[KeyPath, Place]) -> None:
+        """Note where the parts of a literal stand: its keys, and the items of its lists."""
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    places[(*path, key.value)] = self.place(key)
+                    self.find_places(value, (*path, key.value), places)
+        elif isinstance(node, ast.List | ast.Tuple):
+            for number, item in enumerate(node.elts):
+                places[(*path, number)] = self.place(item)
+                self.find_places(item, (*path, number), places)
+
+    def input(self, argument: ast.arg) -> FoundInput | None:
+        hint = 'write  trips: hw.Input("staging.trips")'
+        call = _annotation(argument)
+        if not isinstance(call, ast.Call) or not _names(call.func, "Input") or not call.args:
+            self.fault(argument, f"the parameter {argument.arg!r} names no dataset", hint)
+            return None
+        try:
+            values = [ast.literal_eval(item) for item in call.args]
+            named = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
+            kind = (values[1:] or [named.get("kind", "relation")])[0]
+            name = DatasetName.parse(str(values[0]))
+        except ValueError as error:
+            self.fault(argument, f"{argument.arg}: {error}", hint)
+            return None
+        if kind not in KINDS:
+            self.fault(argument, f"unknown kind {kind!r}", f"known: {', '.join(KINDS)}")
+            return None
+        return FoundInput(argument.arg, name, kind, self.place(argument))
 
 
-def _read_input(argument: ast.arg) -> FoundInput | Fault:
-    line, column = argument.lineno, argument.col_offset + 1
-    hint = 'write  trips: hw.Input("staging.trips")'
-    call = argument.annotation
-    if isinstance(call, ast.Constant) and isinstance(call.value, str):
-        call = ast.parse(call.value, mode="eval").body
-    if not isinstance(call, ast.Call) or not _names(call.func, "Input") or not call.args:
-        return Fault(line, column, f"the parameter {argument.arg!r} names no dataset", hint)
-    try:
-        values = [ast.literal_eval(item) for item in call.args]
-        named = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
-        kind = (values[1:] or [named.get("kind", "relation")])[0]
-        name = DatasetName.parse(str(values[0]))
-    except ValueError as error:
-        return Fault(line, column, f"{argument.arg}: {error}", hint)
-    if kind not in KINDS:
-        return Fault(line, column, f"unknown kind {kind!r}", f"known: {', '.join(KINDS)}")
-    return FoundInput(argument.arg, name, kind, line, column)
+def _annotation(argument: ast.arg) -> ast.expr | None:
+    """A parameter's annotation; one that is written as a text is read."""
+    written = argument.annotation
+    if isinstance(written, ast.Constant) and isinstance(written.value, str):
+        try:
+            return ast.parse(written.value, mode="eval").body
+        except SyntaxError:
+            return None
+    return written

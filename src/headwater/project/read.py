@@ -11,6 +11,7 @@ from pathlib import Path
 from headwater.contract.contract import Contract
 from headwater.errors import Mistake, NotAProject, ProjectMistakes, suggestion
 from headwater.names import DatasetName, fault
+from headwater.places import TOP, KeyPath, Place
 from headwater.project.definitions import (
     Dataset,
     FilesSource,
@@ -20,11 +21,11 @@ from headwater.project.definitions import (
     Settings,
     SourceDataset,
     SqlModel,
-    mistake_in,
 )
 from headwater.project.document import Document, read_document
+from headwater.project.mistakes import mistake_in
 from headwater.project.python_models import FoundModel, find_models, normalised
-from headwater.sql.query import SqlError, expression_words, read_query, split_front
+from headwater.sql.query import SqlError, front_place, read_query, split_front
 
 SETTINGS_FILE = "headwater.yaml"
 
@@ -45,7 +46,7 @@ def read_settings(folder: Path, environment: Mapping[str, str] | None = None) ->
     """The settings of the project in `folder`, and nothing else of it."""
     reader = _Reader(folder.resolve(), os.environ if environment is None else environment)
     settings = reader.settings()
-    if settings is None:
+    if reader.mistakes:
         raise ProjectMistakes(reader.mistakes)
     return settings
 
@@ -56,15 +57,16 @@ def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> 
     What the files say of each other (unknown tables, cycles) is `analysis`' business.
     """
     project, mistakes = read_leniently(folder, environment)
-    if mistakes or project is None:
+    if mistakes:
         raise ProjectMistakes(mistakes)
     return project
 
 
 def read_leniently(
     folder: Path, environment: Mapping[str, str] | None = None
-) -> tuple[Project | None, list[Mistake]]:
-    """The project with those of its datasets that can be read, and all mistakes."""
+) -> tuple[Project, list[Mistake]]:
+    """The project with those of its datasets that can be read, and all mistakes. Settings with
+    a mistake are left at their defaults."""
     reader = _Reader(folder.resolve(), os.environ if environment is None else environment)
     return reader.read()
 
@@ -78,7 +80,7 @@ class _Reader:
     texts: dict[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
 
-    def read(self) -> tuple[Project | None, list[Mistake]]:
+    def read(self) -> tuple[Project, list[Mistake]]:
         settings = self.settings()
         for path in sorted((self.folder / "sources").glob("**/*.y*ml")):
             self.source(path)
@@ -87,23 +89,21 @@ class _Reader:
                 self.sql_model(path)
             elif path.suffix == ".py" and not path.name.startswith("_"):
                 self.python_models(path)
-        if settings is None:
-            return None, self.mistakes
         unread = frozenset(self.unread)
         return Project(self.folder, settings, self.datasets, self.texts, unread), self.mistakes
 
-    def settings(self) -> Settings | None:
+    def settings(self) -> Settings:
         document = self.document(self.folder / SETTINGS_FILE)
         settings = document.validate(Settings) if document and not document.mistakes else None
         self.take(document)
-        return settings
+        return settings or Settings(name=self.folder.name or "project")
 
     # ---- files
 
     def text(self, path: Path) -> str | None:
         file = path.relative_to(self.folder).as_posix()
         try:
-            self.texts[file] = path.read_text(encoding="utf-8")
+            self.texts[file] = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             self.mistakes.append(Mistake(file=file, message="the file is not UTF-8 text"))
             return None
@@ -124,16 +124,15 @@ class _Reader:
         if document:
             self.mistakes += document.mistakes
 
-    def add(self, dataset: Dataset, column: int = 1) -> None:
+    def add(self, dataset: Dataset, place: Place) -> None:
         reason = fault(dataset.name)
         other = self.datasets.get(dataset.name)
         if reason:
-            self.mistake_at(dataset.file, dataset.line, column, f"{dataset.name}: {reason}")
+            self.mistake_at(dataset.file, place, f"{dataset.name}: {reason}")
         elif other:
             self.mistake_at(
                 dataset.file,
-                dataset.line,
-                column,
+                place,
                 f"{dataset.name} is made twice: here and at {other.file}:{other.line}",
                 "rename or remove one of them",
             )
@@ -141,9 +140,8 @@ class _Reader:
             self.datasets[dataset.name] = dataset
             self.unread.discard(str(dataset.name))
 
-    def mistake_at(self, file: str, line: int, column: int, message: str, hint: str = "") -> None:
-        text = self.texts.get(file, "")
-        self.mistakes.append(mistake_in(text, file, line, column, message, hint))
+    def mistake_at(self, file: str, place: Place, message: str, hint: str = "") -> None:
+        self.mistakes.append(mistake_in(self.texts.get(file, ""), file, place, message, hint))
 
     # ---- sources
 
@@ -152,27 +150,28 @@ class _Reader:
         if document is None:
             return
         if not document.mistakes and not isinstance(document.value, dict):
-            document.note(1, 1, "a source is a mapping", "start with `connector: files`")
+            document.note(TOP, "a source is a mapping", "start with `connector: files`")
         source = document.validate(FilesSource) if not document.mistakes else None
         if source is None:
             self.unread.add(f"{path.stem}.")
         for name, definition in source.datasets.items() if source else ():
-            where = ("datasets", name)
+            places = document.places.within(("datasets", name))
             if source and source.owner and not definition.owner:
                 definition = definition.model_copy(update={"owner": source.owner})
             self.add(
                 SourceDataset(
                     name=DatasetName(path.stem, name),
                     file=document.file,
-                    line=document.line_of(where),
+                    line=places.of().line,
                     contract=definition,
+                    places=places,
                     source=path.stem,
                     definition=definition,
                     source_tags=source.tags if source else (),
                 ),
-                column=3,
+                places.of(),
             )
-            _check_names(document, definition, where)
+            _check_key(document, definition, ("datasets", name))
         self.take(document)
 
     # ---- models
@@ -185,7 +184,14 @@ class _Reader:
         file = path.relative_to(self.folder).as_posix()
         name = self.model_name(path, file)
         front, first_line, body = split_front(text)
-        document = read_document(front, file, self.environment, first_line)
+        document = read_document(
+            front,
+            file,
+            self.environment,
+            first_line,
+            first_column=front_place(text).column,
+            source=text,
+        )
         if not document.mistakes and not isinstance(document.value, dict):
             document.value = {"description": " ".join(str(document.value).split())}
         contract = document.validate(Contract) if not document.mistakes else None
@@ -193,11 +199,19 @@ class _Reader:
         try:
             query = read_query(body)
         except SqlError as error:
-            line = error.line or min(body.count("\n") + 1, first_line)
-            self.mistake_at(file, line, error.column or 1, error.message, error.hint)
+            place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
+            self.mistake_at(file, place, error.message, error.hint)
             return
         if contract and name:
-            self.add(SqlModel(name=name, file=file, line=1, contract=contract, query=query))
+            model = SqlModel(
+                name=name,
+                file=file,
+                line=1,
+                contract=contract,
+                places=document.places,
+                query=query,
+            )
+            self.add(model, TOP)
 
     def model_is_unread(self, path: Path) -> None:
         """Until a model is added, it is one that could not be read."""
@@ -210,13 +224,16 @@ class _Reader:
         file = path.relative_to(self.folder).as_posix()
         found, faults = find_models(text)
         for problem in faults:
-            self.mistake_at(file, problem.line, problem.column, problem.message, problem.hint)
+            self.mistake_at(file, problem.place, problem.message, problem.hint)
         if found or faults:
             self.model_is_unread(path)
         name = self.model_name(path, file) if found else None
         if len(found) > 1:
             self.mistake_at(
-                file, found[1].line, 1, "two models in one file", "a dataset has a file of its own"
+                file,
+                Place(found[1].line, 1),
+                "two models in one file",
+                "a dataset has a file of its own",
             )
         elif found and name and not faults:
             self.python_model(path, file, name, found[0], text)
@@ -225,8 +242,8 @@ class _Reader:
         self, path: Path, file: str, name: DatasetName, found: FoundModel, text: str
     ) -> None:
         options = {"description": found.description, **found.options}
-        document = Document(file, text, value=options)
-        document._marks[()] = (found.line, 1)
+        top = Place(found.line, 1)
+        document = Document(file, text, value=options, found={(): top, **found.places})
         contract = document.validate(Contract)
         self.take(document)
         if contract is None:
@@ -237,6 +254,7 @@ class _Reader:
                 file=file,
                 line=found.line,
                 contract=contract,
+                places=document.places,
                 path=path,
                 function=found.function,
                 parameters=tuple(
@@ -244,14 +262,14 @@ class _Reader:
                         parameter=i.parameter,
                         dataset=i.dataset,
                         kind=i.kind,
-                        line=i.line,
-                        column=i.column,
+                        place=i.place,
                     )
                     for i in found.inputs
                 ),
                 meaning=normalised(path, self.folder),
                 definition_text=text,
-            )
+            ),
+            top,
         )
 
     def model_name(self, path: Path, file: str) -> DatasetName | None:
@@ -259,8 +277,7 @@ class _Reader:
         if len(parts) < 2:
             self.mistake_at(
                 file,
-                1,
-                1,
+                TOP,
                 "a model stands in a folder, which is its schema",
                 f"move it to models/staging/{path.name} or the like",
             )
@@ -268,22 +285,12 @@ class _Reader:
         return DatasetName(parts[0], path.stem)
 
 
-def _check_names(document: Document, contract: Contract, where: tuple[str | int, ...]) -> None:
-    """A source's key and rules name columns of its contract. (A model's may name any column
-    of its result, so they are looked at when it is bound.)"""
+def _check_key(document: Document, contract: Contract, where: KeyPath) -> None:
+    """A source's key names columns of its contract. (A model's may name any column of its
+    result, so it is looked at when it is bound.)"""
     known = {name.lower() for name in contract.columns}
-    if not known:
-        return
-    for key in contract.key:
+    for key in contract.key if known else ():
         if key.lower() not in known:
             document.mistake(
                 (*where, "key"), f"the contract has no column {key!r}", suggestion(key, known)
             )
-    for number, rule in enumerate(contract.rules):
-        for word in sorted(expression_words(rule.check)):
-            if word.lower() not in known:
-                document.mistake(
-                    (*where, "rules", number, "check"),
-                    f"the contract has no column {word!r}",
-                    suggestion(word, known),
-                )

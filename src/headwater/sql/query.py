@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
-from sqlglot.tokenizer_core import Token, TokenType
 
-from headwater.places import Place, place_at
+from headwater.places import TOP, Place, place_at
 
 _FRONT = re.compile(r"\s*/\*(?P<yaml>.*?)\*/", re.DOTALL)
 _READING_FUNCTIONS = re.compile(
@@ -28,21 +27,20 @@ _DUCKDB = DuckDB()
 
 
 class SqlError(Exception):
-    """Text that is no query. `line` and `column` count from 1; 0 means unknown."""
+    """Text that is no query. `place`: None where there is nothing to point at."""
 
-    def __init__(self, message: str, line: int = 0, column: int = 0, hint: str = "") -> None:
-        super().__init__(message, line, column, hint)
-        self.message, self.line, self.column, self.hint = message, line, column, hint
+    def __init__(self, message: str, place: Place | None = None, hint: str = "") -> None:
+        super().__init__(message, place, hint)
+        self.message, self.place, self.hint = message, place, hint
 
 
 @dataclass(frozen=True)
 class TableRef:
-    """A table that a query reads, where it is first named (line and column from 1)."""
+    """A table that a query reads, and the place where it is first named."""
 
     schema: str
     name: str
-    line: int = 0
-    column: int = 0
+    place: Place = TOP
 
     @property
     def text(self) -> str:
@@ -101,7 +99,7 @@ def read_query(text: str) -> Query:
     if len(statements) > 1:
         raise SqlError(
             f"{len(statements)} statements where one SELECT is meant",
-            *place_at(text, statements[1][0].start),
+            place_at(text, statements[1][0].start),
             hint="a model is one query; make a model of each",
         )
     (tokens,) = statements
@@ -110,7 +108,7 @@ def read_query(text: str) -> Query:
     if not isinstance(tree, exp.Query | exp.Values):
         raise SqlError(
             f"a {tree.key.upper()} statement where a SELECT is meant",
-            *place_at(text, start),
+            place_at(text, start),
             hint="a model is one SELECT; Headwater writes the table",
         )
     return Query(
@@ -132,7 +130,7 @@ def _statements(text: str) -> list[list[Token]]:
         start = re.search(r":(\d+)$", str(error.__cause__))
         raise SqlError(
             "the query does not parse: what starts here has no end",
-            *place_at(text, int(start[1]) if start else len(text)),
+            place_at(text, int(start[1]) if start else len(text)),
             hint="close the quote or the comment",
         ) from error
     found: list[list[Token]] = [[]]
@@ -163,7 +161,7 @@ def _syntax_error(text: str, tokens: list[Token], error: ParseError) -> SqlError
     description = str(first.get("description") or "")
     if not description or "<class" in description:
         description = "something is missing here"
-    return SqlError(f"the query does not parse: {_sentence(description)}", *place_at(text, offset))
+    return SqlError(f"the query does not parse: {_sentence(description)}", place_at(text, offset))
 
 
 def read_expression(text: str) -> str:
@@ -212,11 +210,11 @@ def table_parts(text: str) -> tuple[str, ...]:
 
 
 def expression_words(text: str) -> frozenset[str]:
-    """Every column name that an expression spells out."""
+    """Every column that an expression spells out; of `customer.city` that is `customer`."""
     (tree,) = _DUCKDB.parse_into(exp.Condition, text)
     if tree is None:
         return frozenset()
-    return frozenset(column.name for column in tree.find_all(exp.Column))
+    return frozenset(column.parts[0].name for column in tree.find_all(exp.Column))
 
 
 def digest(*parts: str) -> str:
@@ -236,15 +234,15 @@ def _tables(tree: exp.Expr, place: Callable[[exp.Expr], Place]) -> list[TableRef
         if table.catalog:
             raise SqlError(
                 f"{table.catalog}.{table.db}.{table.name} has three parts",
-                *place(table),
+                place(table),
                 hint=f"name the dataset: {table.db}.{table.name}",
             )
         if schema or name not in ours:
-            ref = TableRef(schema, name, *place(table))
+            ref = TableRef(schema, name, place(table))
             known = found.setdefault((schema, name), ref)
-            if (ref.line, ref.column) < (known.line, known.column):
+            if ref.place < known.place:
                 found[schema, name] = ref
-    return sorted(found.values(), key=lambda ref: (ref.line, ref.column))
+    return sorted(found.values(), key=lambda ref: ref.place)
 
 
 def _refuse_reading(function: exp.Expr, place: Callable[[exp.Expr], Place]) -> None:
@@ -255,7 +253,7 @@ def _refuse_reading(function: exp.Expr, place: Callable[[exp.Expr], Place]) -> N
     if _READING_FUNCTIONS.match(name):
         raise SqlError(
             f"{name}() reads past the lake",
-            *place(function),
+            place(function),
             hint="describe the files in sources/ and read the dataset, so that it is accounted for",
         )
 
