@@ -1,21 +1,27 @@
-"""The Python face: the same functions that the command line calls."""
+"""The Python face: the same functions that the command line calls.
+
+What lands, builds and queries is imported where it is called: to check a project takes none of
+it, and importing it takes longer than reading a hundred files.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headwater.analysis.graph import Graph, analyse
 from headwater.engine.bind import Bound, bind
 from headwater.engine.session import Limits
 from headwater.errors import Mistake, ProjectMistakes
-from headwater.lake.lake import Lake
-from headwater.lake.query import QueryResult, query
 from headwater.project.definitions import Project, Settings, lake_folder
 from headwater.project.read import find_project, read_leniently, read_settings
-from headwater.run.report import Observer, Report
-from headwater.run.run import Options, run
+
+if TYPE_CHECKING:
+    from headwater.lake.lake import Lake
+    from headwater.lake.query import QueryResult
+    from headwater.run.report import Observer, Report
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class OpenProject:
         command: str = "run",
     ) -> Report:
         """Land, build, check and release. What fails is in the report, not raised."""
+        from headwater.run.run import Options, run
+
         words = [select] if isinstance(select, str) else list(select)
         options = Options(select=words, rebuild=rebuild, atomic=atomic, command=command)
         with self.open_lake() as lake:
@@ -51,6 +59,8 @@ class OpenProject:
 
     def open_lake(self) -> Lake:
         """The project's lake, open for writing; made where it is missing."""
+        from headwater.lake.lake import Lake
+
         return Lake.open(
             self.project.lake_folder,
             limits=_limits(self.project.settings),
@@ -76,10 +86,14 @@ def query_project(path: str | Path, sql: str, *, allow_files: bool = False) -> Q
 
 
 def _read_lake(folder: Path, settings: Settings) -> Lake:
+    from headwater.lake.lake import Lake
+
     return Lake.open_read_only(lake_folder(folder, settings), limits=_limits(settings))
 
 
 def _query(folder: Path, settings: Settings, sql: str, allow_files: bool) -> QueryResult:
+    from headwater.lake.query import query
+
     where = lake_folder(folder, settings)
     return query(where, sql, allow_files=allow_files, limits=_limits(settings))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -111,11 +110,21 @@ def read_query(text: str) -> Query:
             place_at(text, start),
             hint="a model is one SELECT; Headwater writes the table",
         )
+    tables: list[exp.Table] = []
+    ours: set[str] = set()
+    words: set[str] = set()
+    for node in tree.walk():
+        if isinstance(node, exp.Table):
+            tables.append(node)
+        elif isinstance(node, exp.CTE):
+            ours.add(node.alias_or_name.lower())
+        elif isinstance(node, exp.Column):
+            words.add(node.name.lower())
     return Query(
         text=text[start:end],
         start=start,
-        tables=tuple(_tables(tree, lambda node: _place(text, node))),
-        words=frozenset(column.name.lower() for column in tree.find_all(exp.Column)),
+        tables=tuple(_read_tables(text, tables, ours)),
+        words=frozenset(words),
         _tree=tree,
     )
 
@@ -222,11 +231,11 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
 
 
-def _tables(tree: exp.Expr, place: Callable[[exp.Expr], Place]) -> list[TableRef]:
-    """Each table once. A name without a schema that a CTE of the query has is that CTE."""
-    ours = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
+def _read_tables(text: str, tables: list[exp.Table], ours: set[str]) -> list[TableRef]:
+    """Each table once. A name without a schema that a CTE of the query has (`ours`) is that CTE."""
     found: dict[tuple[str, str], TableRef] = {}
-    for table in tree.find_all(exp.Table):
+    for table in tables:
+        place = _place(text, table)
         if not isinstance(table.this, exp.Identifier):
             _refuse_reading(table.this, place)
             continue
@@ -234,18 +243,18 @@ def _tables(tree: exp.Expr, place: Callable[[exp.Expr], Place]) -> list[TableRef
         if table.catalog:
             raise SqlError(
                 f"{table.catalog}.{table.db}.{table.name} has three parts",
-                place(table),
+                place,
                 hint=f"name the dataset: {table.db}.{table.name}",
             )
         if schema or name not in ours:
-            ref = TableRef(schema, name, place(table))
+            ref = TableRef(schema, name, place)
             known = found.setdefault((schema, name), ref)
             if ref.place < known.place:
                 found[schema, name] = ref
     return sorted(found.values(), key=lambda ref: ref.place)
 
 
-def _refuse_reading(function: exp.Expr, place: Callable[[exp.Expr], Place]) -> None:
+def _refuse_reading(function: exp.Expr, place: Place) -> None:
     """A table function is no table; one that reads files or other databases is refused."""
     if not isinstance(function, exp.Func):
         return
@@ -253,7 +262,7 @@ def _refuse_reading(function: exp.Expr, place: Callable[[exp.Expr], Place]) -> N
     if _READING_FUNCTIONS.match(name):
         raise SqlError(
             f"{name}() reads past the lake",
-            place(function),
+            place,
             hint="describe the files in sources/ and read the dataset, so that it is accounted for",
         )
 
