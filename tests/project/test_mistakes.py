@@ -194,6 +194,27 @@ CASES = [
          "      id: {type: bigint, otherwise: null}"),
         "the place of what makes a key NULL",
     ),
+    *[
+        case(with_column(spec), (S, 7, column, message, None, f"      v: {spec}"), id)
+        for spec, column, message, id in (
+            ("{type: 'decimal(10,2)', max: 1.234}", 34, "`max` must be decimal(10,2)",
+             "a bound that its type would round"),
+            ("{type: 'integer[]', default: x}", 30, "`default` must be integer[]",
+             "a default that is no list"),
+            ("{type: date, format: '%Q'}", 23, "the format is none that DuckDB knows",
+             "a format that DuckDB does not know"),
+            ("{type: integer, min: 5, max: 1}", 26, "`min` is greater than `max`",
+             "bounds without room"),
+            ("{type: integer, default: 7, accepted: [1], otherwise: default}", 26,
+             "the default breaks the column's own `accepted`", "a default that mends nothing"),
+        )
+    ],
+    case(
+        with_lines("rules:", "  - {name: r, check: random() > 0.5}"),
+        (S, 9, 19, "TRY can not be used in combination with a volatile function", None,
+         "      - {name: r, check: random() > 0.5}"),
+        "a rule that throws dice",
+    ),
     # documents
     case(
         with_column("bigint\n      v: integer"),
@@ -358,7 +379,43 @@ CASES = [
         (A, 4, 15, None, None, "  - {name: r, check: nope > 1}"),
         "a model's rule over an unknown column",
     ),
+    case(
+        model("/*\ncolumns:\n  v: {max: x}\n*/\n" + FIRST),
+        (A, 3, 7, "`max` must be integer", None, "  v: {max: x}"),
+        "a model's bound that is none of its column's type",
+    ),
+    case(
+        model("/*\ncolumns:\n  v: {pattern: x}\n*/\n" + FIRST),
+        (A, 3, 3, "`pattern` and `length` are for text", None, "  v: {pattern: x}"),
+        "a model's pattern for a column that is no text",
+    ),
+    case(
+        model("/*\nkey: [id, nope]\n*/\n" + FIRST),
+        (A, 2, 11, "the key names 'nope', which the query does not select", None,
+         "key: [id, nope]"),
+        "a model's key that is not selected",
+    ),
     # Python
+    case(
+        {"models/m/p.py": "import headwater as hw\n\n\n"
+                          "@hw.model(description='ö', columns={'ä': 'txet'})\n"
+                          "def p(t: hw.Input('s.t')):\n    return t\n"},
+        ("models/m/p.py", 4, 37, "unknown type 'txet'", None,
+         "@hw.model(description='ö', columns={'ä': 'txet'})"),
+        "a mistake within a Python model's decorator",
+    ),
+    case(
+        {"models/m/p.py": "import headwater as hw\n\n\n@hw.model\nclass P:\n    pass\n"},
+        ("models/m/p.py", 5, 1, "a model is a plain function, not a class", None, "class P:"),
+        "a class for a model",
+    ),
+    case(
+        {"models/m/p.py": "import headwater as hw\n\n\n@hw.model\n"
+                          "def p(t: \"hw.Input(\"):\n    return t\n"},
+        ("models/m/p.py", 5, 7, "the parameter 't' names no dataset", None,
+         "def p(t: \"hw.Input(\"):"),
+        "an annotation that is no Python",
+    ),
     case(
         {"models/m/p.py": "import headwater as hw\n\n\n@hw.model\ndef p(t):\n    return t\n"},
         ("models/m/p.py", 5, 7, "the parameter 't' names no dataset",
@@ -417,6 +474,26 @@ def test_files_may_end_their_lines_as_on_windows(project):
     (mistake,) = found(project, files)
     assert (mistake.file, mistake.line, mistake.column) == (A, 5, 3)
     assert mistake.source_line == "  nope FROM s.t"
+
+
+def test_every_mistake_of_a_contract_is_said(project):
+    files = with_column("{pattern: '(?=a)b'}\n      w: {type: integer, min: a, default: b}")
+    files[S] += "    rules:\n      - {name: q, check: a > b}\n      - {name: r, check: nofunc(v)}\n"
+    places = [(mistake.line, mistake.column) for mistake in found(project, files)]
+    assert places == [(7, 11), (8, 26), (8, 34), (10, 19), (10, 19), (11, 19)]
+
+
+def test_a_rule_may_look_into_a_column(project):
+    parts = "{type: 'struct(x integer, l integer[])'}"
+    files = with_column(parts)
+    files[S] += (
+        "    rules:\n      - {name: r, check: 'len(list_filter(v.l, lambda e: e > v.x)) = 0'}\n"
+    )
+    assert found(project, files) == []
+
+
+def test_bounds_may_be_infinite(project):
+    assert found(project, with_column("{type: double, min: -.inf, max: .inf}")) == []
 
 
 EVERYTHING = {

@@ -65,20 +65,27 @@ def value_questions(contract: Contract) -> Iterator[Question]:
             )
 
 
-def default_questions(contract: Contract, sound: Collection[str]) -> Iterator[Question]:
-    """Does each default hold to the rules of its own column? Only asked of the columns in
-    `sound`, whose values are known to be of their types."""
+def rule_questions(contract: Contract, sound: Collection[str]) -> Iterator[Question]:
+    """Does each default hold to the rules of its own column, and is there room between the
+    bounds? Only asked of the columns in `sound`, whose values are known to be of their types."""
     for name in sound:
         column = contract.columns[name]
-        if column.default is None:
-            continue
-        value = f"CAST({literal(column.default)} AS {column.type.sql}) AS {ident(name)}"
-        for rule, broken in _rules(name, column):
-            yield Question(
-                ("columns", name, "default"),
-                f"(SELECT {broken} FROM (SELECT {value}))",
-                f"the default breaks the column's own `{rule}`",
-            )
+        path = ("columns", name)
+        if column.min is not None and column.max is not None:
+            broken = f"{_as(column, column.min)} > {_as(column, column.max)}"
+            yield Question((*path, "min"), broken, "`min` is greater than `max`")
+        if column.default is not None:
+            value = f"{_as(column, column.default)} AS {ident(name)}"
+            for rule, broken in _rules(name, column):
+                yield Question(
+                    (*path, "default"),
+                    f"(SELECT {broken} FROM (SELECT {value}))",
+                    f"the default breaks the column's own `{rule}`",
+                )
+
+
+def _as(column: Column, value: Literal) -> str:
+    return f"CAST({literal(value)} AS {column.type.sql})"
 
 
 def _rules(name: str, column: Column) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from headwater.analysis.graph import Graph
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy, unsound
 from headwater.contract.types import Type, parse_type
-from headwater.contract.values import Question, default_questions, value_questions
+from headwater.contract.values import Question, rule_questions, value_questions
 from headwater.engine.session import connect
 from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
@@ -262,7 +262,7 @@ class _Binder:
             sound = [
                 name for name in contract.columns if (dataset.name, ("columns", name)) not in faulty
             ]
-            asked += [(dataset, question) for question in default_questions(contract, sound)]
+            asked += [(dataset, question) for question in rule_questions(contract, sound)]
         self.ask(asked)
 
     def ask(self, asked: list[tuple[Dataset, Question]]) -> list[tuple[Dataset, Question]]:
@@ -334,4 +334,6 @@ def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
         message = message[: match.start()]
     message = message.split("\nLINE ")[0].strip().splitlines()[0].rstrip(" .!")
     position = details.get("position")
-    return message[:1].lower() + message[1:], int(position) if position else None, hint
+    if not message[:2].isupper():  # a word in capitals is SQL
+        message = message[:1].lower() + message[1:]
+    return message, int(position) if position else None, hint

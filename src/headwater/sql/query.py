@@ -66,9 +66,8 @@ class Query:
     @cached_property
     def canonical(self) -> str:
         """The query without comments and formatting; equal texts mean the same query."""
-        # Only fingerprints need it, so a mere check does not pay for it. Nothing else looks at
-        # the tree, so it may be used up.
-        return _DUCKDB.generate(self._tree, copy=False, comments=False, normalize=True)
+        # Only fingerprints need it, so a mere check does not pay for it.
+        return _DUCKDB.generate(self._tree, comments=False, normalize=True)
 
 
 def split_front(text: str) -> tuple[str, int, str]:

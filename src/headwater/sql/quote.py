@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from sqlglot import exp
@@ -43,6 +44,8 @@ def literal(value: Literal) -> str:
         return f"TIME {_text(value.isoformat())}"
     if isinstance(value, Decimal):
         return exp.Literal.number(str(value)).sql("duckdb")
+    if isinstance(value, float) and not isfinite(value):
+        return f"CAST({_text(str(value))} AS DOUBLE)"
     if isinstance(value, str):
         return _text(value) if len(value) < 200 else _text.__wrapped__(value)
     return exp.convert(value).sql("duckdb")
