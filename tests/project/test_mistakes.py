@@ -385,6 +385,11 @@ CASES = [
         "a model's bound that is none of its column's type",
     ),
     case(
+        model("/*\ncolumns:\n  V: {max: x}\n*/\n" + FIRST),
+        (A, 3, 7, "`max` must be integer", None, "  V: {max: x}"),
+        "a model's bound for a column in another case",
+    ),
+    case(
         model("/*\ncolumns:\n  v: {pattern: x}\n*/\n" + FIRST),
         (A, 3, 3, "`pattern` and `length` are for text", None, "  v: {pattern: x}"),
         "a model's pattern for a column that is no text",

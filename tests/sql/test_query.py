@@ -105,6 +105,7 @@ def test_a_query_may_not_read_past_the_lake(sql):
         ("SELECT (", "does not parse"),
         ("SELECT 'x", "does not parse"),
         ("SELECT * FROM a.b.c", "three parts"),
+        pytest.param(f"SELECT {'(' * 900}1{')' * 900}", "nested too deeply", id="deep"),
     ],
 )
 def test_what_is_no_single_select_is_refused(sql, message):

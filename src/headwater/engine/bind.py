@@ -314,7 +314,7 @@ def _table(name: DatasetName, schema: Schema) -> str:
 
 
 def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
-    """DuckDB's error as (message, position in characters, hint)."""
+    """DuckDB's error as (message, position in bytes from 0, hint)."""
     try:
         details = json.loads(
             str(error).split("Error: ", 1)[-1] if not str(error).startswith("{") else str(error)

@@ -139,6 +139,15 @@ class Dataset:
     def inputs(self) -> tuple[DatasetName, ...]:
         return ()
 
+    def place_of(self, path: KeyPath) -> Place:
+        """Where a part of the contract stands: of `("columns", "fare", "min")`, say. The column
+        may be spelled as the query spells it, in another case than the contract."""
+        if path[:1] == ("columns",) and len(path) > 1:
+            spelled = {name.lower(): name for name in self.contract.columns}
+            column = str(path[1])
+            path = ("columns", spelled.get(column.lower(), column), *path[2:])
+        return self.places.of(path)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceDataset(Dataset):
@@ -235,8 +244,8 @@ class Project:
         return mistake_in(self.texts.get(file, ""), file, place, message, hint)
 
     def mistake_of(self, dataset: Dataset, path: KeyPath, message: str, hint: str = "") -> Mistake:
-        """A mistake in a part of a dataset's contract: in `("columns", "fare", "min")`, say."""
-        return self.mistake(dataset.file, dataset.places.of(path), message, hint)
+        """A mistake in a part of a dataset's contract."""
+        return self.mistake(dataset.file, dataset.place_of(path), message, hint)
 
 
 def lake_folder(folder: Path, settings: Settings) -> Path:

@@ -156,6 +156,12 @@ def _parse(text: str, tokens: list[Token]) -> exp.Expr:
         (tree,) = _DUCKDB.parser().parse(tokens, text)
     except ParseError as error:
         raise _syntax_error(text, tokens, error) from error
+    except RecursionError as error:
+        raise SqlError(
+            "the query is nested too deeply",
+            place_at(text, tokens[0].start),
+            hint="give its parts names, with WITH or as models",
+        ) from error
     if tree is None:
         raise SqlError("there is no query here", hint="write one SELECT after the comment")
     return tree
@@ -182,6 +188,8 @@ def read_expression(text: str) -> str:
         trees = _DUCKDB.parse_into(exp.Condition, text)
     except (ParseError, TokenError) as error:
         raise SqlError("the expression does not parse") from error
+    except RecursionError as error:
+        raise SqlError("the expression is nested too deeply", hint=_ELSEWHERE) from error
     tree = trees[0] if len(trees) == 1 else None
     if tree is None:
         raise SqlError("one condition is meant", hint="such as  fare >= 0  or  b > a")
