@@ -28,6 +28,17 @@ def test_booleans_numbers_dates_and_nothing_are_what_they_look_like():
     assert str(value_of("a: 2020-01-02")["a"]) == "2020-01-02"
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("010", 10), ("0o10", 8), ("0x1F", 31), ("-7", -7), ("1e6", 1e6), ("1.5e-3", 0.0015),
+     (".5", 0.5), ("10:30", "10:30"),
+     ("1_000", "1_000"), ("0b11", "0b11"), ("-.inf", float("-inf"))],
+)  # fmt: skip
+def test_numbers_are_those_of_yaml_1_2(text, value):
+    assert value_of(f"a: {text}") == {"a": value}
+    assert type(value_of(f"a: {text}")["a"]) is type(value)
+
+
 def test_an_empty_document_holds_nothing():
     assert value_of("") == {}
     assert value_of("# only a comment\n") == {}

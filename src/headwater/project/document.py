@@ -1,7 +1,8 @@
 """YAML with positions: a document as plain values, and where each of them stands.
 
-The values are YAML 1.2's: `no` and `on` are words, not booleans. A key that stands twice is a
-mistake. `${NAME}` and `${NAME:-default}` are taken from the environment, in values only.
+The values are YAML 1.2's: `no` and `on` are words, not booleans, and `10:30` is no number. A key
+that stands twice is a mistake. `${NAME}` and `${NAME:-default}` are taken from the environment,
+in values only.
 """
 
 from __future__ import annotations
@@ -24,16 +25,26 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """PyYAML's safe loader with YAML 1.2's idea of a boolean."""
+    """PyYAML's safe loader with YAML 1.2's idea of booleans and numbers: `10:30` and `1_000` are
+    words, `010` is ten, `1e6` is a number."""
 
 
+_INTEGER = "tag:yaml.org,2002:int"
+_KINDS = {
+    "tag:yaml.org,2002:bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    _INTEGER: (r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        "-+.0123456789",
+    ),
+}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _KINDS]
     for first, resolvers in _Base.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+for _tag, (_pattern, _first) in _KINDS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
 @dataclass
@@ -189,6 +200,8 @@ class _Builder:
             tag = _Loader("").resolve(yaml.ScalarNode, text, (not node.style, False))
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
         try:
+            if node.tag == _INTEGER:
+                return int(node.value, 0 if node.value[:2] in ("0o", "0x") else 10)
             return self.scalars.construct_object(node)
         except (yaml.YAMLError, ValueError):
             self.document.mistake(path, "this value cannot be read", "put it in quotes")
