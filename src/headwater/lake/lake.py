@@ -37,6 +37,8 @@ from headwater.lake.state import (
 from headwater.names import DatasetName
 from headwater.sql.quote import dotted, ident, literal
 
+_METADATA = "__ducklake_metadata_lake"
+"""Where DuckLake attaches its own catalog's tables."""
 INLINED_RECORDS = 1000
 """Up to so many rows of one write to a state table are kept in the catalog, not in a file of
 their own. Rows of built tables never are: DuckLake 1.0 keeps inlined structs as text and does
@@ -133,7 +135,8 @@ class Lake:
             "META_BUSY_TIMEOUT 60000",
         ]
         if read_only:
-            options.append("READ_ONLY")
+            # Hidden: what a reader's queries ask DuckDB's catalogs about is the release alone.
+            options += ["READ_ONLY", "HIDDEN true"]
         target = literal(f"ducklake:sqlite:{catalog}")
         try:
             self.con.execute(f"ATTACH {target} AS lake ({', '.join(options)})")
@@ -197,8 +200,11 @@ class Lake:
             )
 
     def _refuse_strangers(self) -> None:
-        tables = self._rows("SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' LIMIT 1")
-        if tables:
+        # One look: another process may make the lake between two.
+        rows = self._rows(
+            f"SELECT bool_or(table_name = 'lake_format') FROM {_METADATA}.ducklake_table"
+        )
+        if rows[0][0] is False:
             raise LakeError(
                 "this DuckLake was not made by Headwater",
                 where=str(self.folder),
@@ -409,12 +415,11 @@ class Lake:
         files = list((self.folder / "data" / "built").glob(pattern))
         if not files:
             return
-        catalog = "__ducklake_metadata_lake"
         tables = ("ducklake_data_file", "ducklake_delete_file")
         known = {
             Path(row[0]).name
             for table in (*tables, "ducklake_files_scheduled_for_deletion")
-            for row in self._rows(f"SELECT path FROM {catalog}.{table}")
+            for row in self._rows(f"SELECT path FROM {_METADATA}.{table}")
         }
         for file in files:
             if file.name not in known:
