@@ -191,7 +191,7 @@ class _Run:
         mark = self.lake.change_mark()
         if mark != self.mark:
             self.mark = mark
-            if self.lake.snapshot_id() != self.state.snapshot_id:
+            if self.lake.newest_snapshot_id() != self.state.snapshot_id:
                 self.state = self.lake.state()
 
     def next_step(self) -> int:
@@ -512,7 +512,12 @@ class _Run:
 
     def flush(self) -> None:
         """Commit what waits, and note where it ended up."""
-        for outcome in self.group.commit():
+        outcomes = self.group.commit()
+        for commit in self.group.commits:
+            if commit.snapshot_id == self.state.snapshot_id + 1:  # nobody else's was between
+                self.state = self.state.after(commit.snapshot_id, commit.notes)
+        self.group.commits.clear()
+        for outcome in outcomes:
             self.note_outcome(outcome)
         if self.group.steps:  # pragma: no cover - commit takes them all
             raise AssertionError("steps were left in the group")
