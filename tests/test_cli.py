@@ -40,9 +40,6 @@ owner: someone
 */
 SELECT id, v * 2 AS w, [v, 2] AS l, 'é,"' || chr(10) || 'x' AS s, ts, d FROM s.t
 """
-BUG_LATE = pytest.mark.xfail(
-    strict=True, reason="BUG: rows are streamed, and an error on the way is DuckDB's own"
-)
 COMMANDS = [
     ["init"],
     ["check"],
@@ -330,7 +327,6 @@ def test_an_unknown_format_is_refused(made):
     assert "known: table, csv, json, parquet" in errors
 
 
-@BUG_LATE
 def test_a_query_that_fails_while_it_runs_is_an_error_and_no_traceback(made):
     for format_ in ("table", "csv", "json", "parquet"):
         sql = "SELECT CAST('x' || id AS INTEGER) FROM m.x"
@@ -340,7 +336,6 @@ def test_a_query_that_fails_while_it_runs_is_an_error_and_no_traceback(made):
         assert "Could not convert" in result.stderr
 
 
-@BUG_LATE
 @pytest.mark.parametrize("way", ["rows", "arrow", "polars", "pandas", "iterate"])
 def test_a_query_that_fails_while_it_runs_raises_our_error(made, way):
     result = hw.open_project(made).query("SELECT CAST('x' || id AS INTEGER) AS n FROM m.x")
@@ -466,7 +461,6 @@ def test_a_query_sees_the_names_of_the_release_alone(made, name):
         query(made / ".headwater", f"SELECT * FROM {name}").rows()
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the catalogs name built tables and state tables")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -540,13 +534,11 @@ def test_files_can_be_read_when_that_is_allowed(made, secret):
     assert (code, out) == (0, '"b"\n"hunter2"\n')
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a file's name in place of a table's is looked up")
 def test_files_can_be_read_by_their_names_when_that_is_allowed(made, secret):
     code, out, _ = ask(made, "query", f"SELECT b FROM '{secret}'", "--allow-files", "-f", "csv")
     assert (code, out) == (0, '"b"\n"hunter2"\n')
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: EXPLAIN ANALYZE carries the statement out")
 def test_files_cannot_be_written_even_then(made, tmp_path):
     out = tmp_path / "out.csv"
     ask(made, "query", f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{out}'", "--allow-files")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 
-import pytest
-
 from headwater.names import DatasetName
 
 GOOD = "a,b\n1,x\n2,y\n"
@@ -234,7 +232,6 @@ def python(body: str, deco: str = "@hw.model") -> str:
     return PYTHON.replace("{kind}", "relation").replace("{body}", body).replace("@hw.model", deco)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a model's folder stands before all other modules")
 def test_a_model_may_be_named_like_a_module_that_models_import(project):
     body = "import polars, statistics; return polars.DataFrame({'n': [statistics.mean([1, 3])]})"
     made = project(
@@ -281,7 +278,6 @@ def test_a_python_model_that_exits_fails_alone(project):
     assert "SystemExit was raised by p()" in str(failed.error)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: it is renamed in silence")
 def test_a_python_model_that_returns_a_column_twice_fails(project):
     made = project({"data/a.csv": GOOD, "models/m/p.py": python("return t.project('a, a')")})
     (failed,) = made.run().failed
@@ -396,7 +392,6 @@ TWO_READERS = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: m.other moves, though s.t, which it reads, is held")
 def test_the_release_is_consistent_after_one_of_two_readers_failed(project):
     made = project(TWO_READERS)
     made.run()
@@ -406,7 +401,6 @@ def test_the_release_is_consistent_after_one_of_two_readers_failed(project):
     assert released_and_read(made)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a selected model reads what is built, not released")
 def test_the_release_is_consistent_after_a_run_of_one_model(project):
     made = project(TWO_READERS)
     made.run()
@@ -415,6 +409,34 @@ def test_the_release_is_consistent_after_a_run_of_one_model(project):
     assert names(report.held) == {"s.t", "m.strict"}
     made.run(select="m.other")
     assert released_and_read(made)
+
+
+EARLIER = {"data/a.csv": GOOD, "models/m/x.sql": "SELECT a FROM s.t", "models/m/y.sql": "FROM m.x"}
+
+
+def test_an_input_outside_the_run_is_read_as_it_was_released(project):
+    made = project(EARLIER)
+    made.run()
+    made.write({"models/m/x.sql": "SELECT a FROM s.t WHERE a > 1"})
+    made.write({"models/m/y.sql": "SELECT count(*) AS n FROM m.x"})
+    report = made.run(select="m.y")
+    assert report.exit_code == 0
+    assert made.ask("SELECT n FROM m.y") == made.ask("SELECT count(*) FROM m.x")
+    (step,) = report.steps
+    assert step.notes == ["m.x is read as it was released; its definition has changed since"]
+
+
+def test_an_input_outside_the_run_that_lacks_a_new_column_is_named(project):
+    made = project(EARLIER)
+    made.run()
+    made.write({"models/m/x.sql": "SELECT a, b FROM s.t", "models/m/y.sql": "SELECT b FROM m.x"})
+    report = made.run(select="m.y")
+    (failed,) = report.failed
+    assert str(failed.error) == (
+        "models/m/y.sql:1: m.x is built by an earlier definition, without 'b'"
+    )
+    assert failed.error.hint == "build it too: headwater run --select +m.y"
+    assert made.run(select="+m.y").exit_code == 0
 
 
 def test_reports_are_plain_values(project):

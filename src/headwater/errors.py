@@ -6,6 +6,7 @@ than data, so they never hold row values or secrets.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -162,6 +163,16 @@ def counted(count: int, word: str) -> str:
     ('1 row', '2,500 rows')
     """
     return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
+def without_values(message: str) -> str:
+    """A message of DuckDB's about rows, without the values that it quotes.
+
+    >>> without_values("Could not convert string 'x1' to INT32")
+    "Could not convert string '…' to INT32"
+    """
+    message = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message)
+    return re.sub(r"(?<![A-Za-z_\d])[-+]?\d[\d.,:]*", "…", message)
 
 
 def suggestion(word: str, known: Collection[str]) -> str:

@@ -17,6 +17,9 @@ import signal
 import sqlite3
 import sys
 import time
+import traceback
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -97,21 +100,40 @@ def good_rows(number: int) -> list[int]:
     ]
 
 
-def start_run(folder: Path) -> int:
-    """Start a run in a child process and give its process id."""
+def in_child(work: Callable[[], int]) -> int:
+    """Start a child process that does `work` and exits with what it returns; gives its id.
+
+    This process must never open a lake itself: SQLite's locks do not survive a fork, and a child
+    that inherits an open catalog would write to it without them.
+    """
     child = os.fork()
     if child:
         return child
-    code = 1
+    code = 3
     try:
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
-        code = hw.open_project(folder).run().exit_code
+        code = work()
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
 
-def read_for_ever(folder: Path, report: Path) -> None:
-    """Read until killed; whatever is seen must be one whole release. Never returns."""
+def start_run(folder: Path) -> int:
+    """Start a run in a child process; what fails in it is written to `failed.txt`."""
+
+    def work() -> int:
+        sys.stdout = sys.stderr = (folder / "failed.txt").open("w")
+        report = hw.open_project(folder).run()
+        if report.exit_code:
+            print(json.dumps(report.as_dict(), indent=1), flush=True)
+        return report.exit_code
+
+    return in_child(work)
+
+
+def read_for_ever(folder: Path, report: Path) -> int:
+    """Read until killed; whatever is seen must be one whole release. Returns only if it is not,
+    and says so in `report`."""
     reads, last = 0, 0
     view = None
     try:
@@ -138,7 +160,7 @@ def read_for_ever(folder: Path, report: Path) -> None:
             report.with_suffix(".reads").write_text(str(reads))
     except BaseException as error:
         report.write_text(f"{type(error).__name__}: {error}")
-        os._exit(1)
+        return 1
 
 
 def _plain_client(folder: Path) -> duckdb.DuckDBPyConnection:
@@ -196,7 +218,7 @@ def check(folder: Path, files: int) -> None:
 
 
 def _orphans(lake: Path) -> set[str]:
-    with sqlite3.connect(lake / "catalog.sqlite") as con:
+    with closing(sqlite3.connect(lake / "catalog.sqlite")) as con:
         known = {
             Path(row[0]).name
             for table in ("ducklake_data_file", "ducklake_delete_file")
@@ -220,9 +242,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
         add_file(trial, number)
     length = max(times)
     report = folder / "reader.txt"
-    reader = os.fork()
-    if not reader:
-        read_for_ever(folder, report)
+    reader = in_child(lambda: read_for_ever(folder, report))
     killed = finished = 0
     files = 1
     try:
@@ -236,7 +256,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
             else:
                 finished += 1
                 if os.WEXITSTATUS(status) != 0:
-                    raise Broken(f"a run failed with exit code {os.WEXITSTATUS(status)}")
+                    raise Broken(f"a run failed: {(folder / 'failed.txt').read_text()}")
             if random_.random() < 0.5:
                 add_file(folder, files)
                 files += 1
@@ -254,10 +274,23 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
 
 
 def _finish(folder: Path, files: int) -> None:
+    """Let a run go through and check what it leaves."""
     _, status = os.waitpid(start_run(folder), 0)
     if os.waitstatus_to_exitcode(status) != 0:
-        raise Broken(f"the last run ended with {os.waitstatus_to_exitcode(status)}")
-    check(folder, files)
+        raise Broken(f"the last run failed: {(folder / 'failed.txt').read_text()}")
+    verdict = folder / "verdict.txt"
+
+    def work() -> int:
+        try:
+            check(folder, files)
+        except Broken as error:
+            verdict.write_text(str(error))
+            return 1
+        return 0
+
+    _, status = os.waitpid(in_child(work), 0)
+    if status:
+        raise Broken(verdict.read_text() if verdict.exists() else "the check itself failed")
 
 
 if __name__ == "__main__":

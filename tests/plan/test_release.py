@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.analysis.graph import Graph
@@ -137,11 +137,6 @@ def test_nothing_moves_that_shares_a_reader_with_what_failed(situation):
     assert not any(graph.downstream([moved]) & lost for moved in decision.moves)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: a reader that shares no reader with what failed moves, though its input is held",
-)
-@settings(derandomize=True, phases=[Phase.generate])
 @given(graphs(), st.data())
 def test_nothing_released_reads_something_that_is_held_at_another_position(graph, data):
     failed = " ".join(n.name for n in data.draw(st.sets(st.sampled_from(sorted(graph.order)))))

@@ -87,6 +87,7 @@ def _store(con: duckdb.DuckDBPyConnection, model: PythonModel, result: Any, tabl
             where=where,
             hint="return the result: a DuckDB relation, Arrow, Polars or pandas",
         )
+    _refuse_repeated_columns(result, model, where)
     try:
         if isinstance(result, duckdb.DuckDBPyRelation):
             con.execute(f"DROP VIEW IF EXISTS {ident('python_result')}")
@@ -114,12 +115,34 @@ def _store(con: duckdb.DuckDBPyConnection, model: PythonModel, result: Any, tabl
             con.execute("DROP VIEW IF EXISTS python_result")
 
 
+def _refuse_repeated_columns(result: Any, model: PythonModel, where: str) -> None:
+    """DuckDB would give the second one another name."""
+    seen: set[str] = set()
+    for name in _column_names(result):
+        if name.lower() in seen:
+            raise ModelFailed(
+                f"{model.function}() returned two columns {name!r}",
+                where=where,
+                hint="give each column a name of its own; upper and lower case are the same",
+            )
+        seen.add(name.lower())
+
+
+def _column_names(result: Any) -> list[str]:
+    if hasattr(result, "collect_schema"):  # Polars, lazy or not
+        return list(result.collect_schema().names())
+    if hasattr(result, "column_names"):  # Arrow
+        return list(result.column_names)
+    return [str(name) for name in getattr(result, "columns", ())]
+
+
 @contextmanager
 def _importable(*folders: Path) -> Iterator[None]:
-    """The project's own modules can be imported while its models run."""
+    """The project's own modules can be imported while its models run. They come last: a model
+    may be called like a package that others import."""
     before = list(sys.path)
     known = set(sys.modules)
-    sys.path[:0] = [str(folder) for folder in folders]
+    sys.path += [str(folder) for folder in folders]
     try:
         yield
     finally:

@@ -35,12 +35,16 @@ def at(position: Position) -> str:
 
 
 class Commit:
-    """An open commit. `snapshot_id`: the snapshot that it will be."""
+    """An open commit.
+
+    snapshot_id   the snapshot that it will be.
+    notes         state table -> the rows that are added to it when the commit ends.
+    """
 
     def __init__(self, con: duckdb.DuckDBPyConnection, snapshot_id: int) -> None:
         self.con = con
         self.snapshot_id = snapshot_id
-        self._notes: dict[str, list[Mapping[str, Any]]] = {}
+        self.notes: dict[str, list[Mapping[str, Any]]] = {}
         self._newest: dict[tuple[str, str], int] | None = None
 
     # ---- built tables
@@ -123,13 +127,12 @@ class Commit:
 
     def note(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a state table when the commit ends."""
-        self._notes.setdefault(table, []).extend(rows)
+        self.notes.setdefault(table, []).extend(rows)
 
     def write_notes(self) -> None:
         """Write what was noted."""
-        for table, rows in self._notes.items():
+        for table, rows in self.notes.items():
             if not rows:
                 continue
             target = dotted("lake", "headwater", table)
             self.con.execute(f"INSERT INTO {target} {values(STATE_TABLES[table], rows)}")
-        self._notes.clear()

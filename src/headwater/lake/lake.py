@@ -37,6 +37,8 @@ from headwater.lake.state import (
 from headwater.names import DatasetName
 from headwater.sql.quote import dotted, ident, literal
 
+_METADATA = "__ducklake_metadata_lake"
+"""Where DuckLake attaches its own catalog's tables."""
 INLINED_RECORDS = 1000
 """Up to so many rows of one write to a state table are kept in the catalog, not in a file of
 their own. Rows of built tables never are: DuckLake 1.0 keeps inlined structs as text and does
@@ -133,7 +135,8 @@ class Lake:
             "META_BUSY_TIMEOUT 60000",
         ]
         if read_only:
-            options.append("READ_ONLY")
+            # Hidden: what a reader's queries ask DuckDB's catalogs about is the release alone.
+            options += ["READ_ONLY", "HIDDEN true"]
         target = literal(f"ducklake:sqlite:{catalog}")
         try:
             self.con.execute(f"ATTACH {target} AS lake ({', '.join(options)})")
@@ -197,8 +200,11 @@ class Lake:
             )
 
     def _refuse_strangers(self) -> None:
-        tables = self._rows("SELECT 1 FROM duckdb_tables() WHERE database_name = 'lake' LIMIT 1")
-        if tables:
+        # One look: another process may make the lake between two.
+        rows = self._rows(
+            f"SELECT bool_or(table_name = 'lake_format') FROM {_METADATA}.ducklake_table"
+        )
+        if rows[0][0] is False:
             raise LakeError(
                 "this DuckLake was not made by Headwater",
                 where=str(self.folder),
@@ -214,8 +220,14 @@ class Lake:
             raise _explain(error, self.folder) from error
 
     def snapshot_id(self) -> int:
-        """The newest snapshot; inside a reading, the one that it is pinned to."""
+        """The newest snapshot; inside a reading or a commit, the one that it is pinned to."""
         return int(self._rows("SELECT id FROM lake.current_snapshot()")[0][0])
+
+    def newest_snapshot_id(self) -> int:
+        """The same outside of readings and commits. Costs 1 ms; the other one, after a commit,
+        also reads which tables there are."""
+        rows = self._rows(f"SELECT max(snapshot_id) FROM {_METADATA}.ducklake_snapshot")
+        return int(rows[0][0])
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -258,51 +270,26 @@ class Lake:
         return Release(max((row[0] for row in rows), default=0), names)
 
     def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
-        rows = self._rows(
+        rows = self._records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
             "run_id, built_at FROM lake.headwater.builds QUALIFY row_number() OVER "
             "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC) = 1"
         )
-        found = {}
-        for dataset, table, fingerprint, snapshot, rows_, columns, inputs, run_id, built_at in rows:
-            name = DatasetName.parse(dataset)
-            read = {
-                DatasetName.parse(given): Position(*position)
-                for given, position in json.loads(inputs).items()
-            }
-            found[name, table] = Build(
-                dataset=name,
-                position=Position(table, snapshot),
-                fingerprint=fingerprint,
-                row_count=rows_,
-                columns=json.loads(columns),
-                inputs=read,
-                run_id=run_id,
-                built_at=built_at,
-            )
-        return found
+        builds = map(Build.of, rows)
+        return {(build.dataset, build.position.table): build for build in builds}
 
     def _newest_files(self) -> dict[tuple[str, str], LandedFile]:
-        rows = self._rows(
+        rows = self._records(
             "SELECT dataset, built_table, file_id, path, status, reason, size_bytes, modified_at, "
             "content_hash, records FROM lake.headwater.files QUALIFY row_number() OVER "
             "(PARTITION BY built_table, path ORDER BY status = 'landed' DESC, seen_at DESC) = 1"
         )
-        return {
-            (row[1], row[3]): LandedFile(
-                dataset=DatasetName.parse(row[0]),
-                table=row[1],
-                file_id=row[2],
-                path=row[3],
-                status=row[4],
-                reason=row[5],
-                size_bytes=row[6],
-                modified_at=row[7],
-                content_hash=row[8],
-                records=row[9],
-            )
-            for row in rows
-        }
+        return {(file.built_table, file.path): file for file in map(LandedFile.of, rows)}
+
+    def _records(self, sql: str) -> list[dict[str, Any]]:
+        rows = self._rows(sql)
+        names = [column[0] for column in self.con.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     # ---- writing
 
@@ -350,7 +337,7 @@ class Lake:
             if isinstance(error, duckdb.Error):
                 raise _explain(error, self.folder) from error
             raise
-        made = self.snapshot_id()
+        made = self.newest_snapshot_id()
         if made != commit.snapshot_id:
             # Only a writer that does not take our lock can get between.
             raise LakeError(
@@ -409,12 +396,11 @@ class Lake:
         files = list((self.folder / "data" / "built").glob(pattern))
         if not files:
             return
-        catalog = "__ducklake_metadata_lake"
         tables = ("ducklake_data_file", "ducklake_delete_file")
         known = {
             Path(row[0]).name
             for table in (*tables, "ducklake_files_scheduled_for_deletion")
-            for row in self._rows(f"SELECT path FROM {catalog}.{table}")
+            for row in self._rows(f"SELECT path FROM {_METADATA}.{table}")
         }
         for file in files:
             if file.name not in known:

@@ -7,6 +7,7 @@ load, attach, or reach files and network, unless `allow_files` says so.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from headwater.engine.session import Limits
-from headwater.errors import QueryRefused, UnknownDataset, suggestion
+from headwater.errors import QueryRefused, UnknownDataset, suggestion, without_values
 from headwater.lake.commit import at
 from headwater.lake.lake import Lake
 from headwater.lake.state import STATE_TABLES, Position
@@ -30,23 +31,41 @@ TABLE_FUNCTIONS = frozenset(
 )
 """The table functions that a query may call without `allow_files`."""
 
+_EXPLAIN = re.compile(r"\A\s*explain\b(\s*analyze\b)?(\s*\([^()]*\)(?=\s*[a-z]))?", re.IGNORECASE)
+_CATALOGS = ("information_schema", "pg_catalog")
+_CATALOG_TABLES = ("sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema")
+_ABOUT_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 class QueryResult:
-    """The rows of a query; each of its methods may be called once, as rows are streamed."""
+    """The rows of a query. They are streamed, so they can be fetched once, by one of the methods.
+
+    The lake is closed once they are fetched; `close` does it before. A query that fails on the
+    way raises QueryRefused there.
+    """
 
     def __init__(self, lake: Lake, relation: Any) -> None:
         self._lake = lake
-        self._result = relation
+        self._relation = relation
 
     def reader(self) -> pa.RecordBatchReader:
-        """The rows as a stream of Arrow batches; memory: a batch of 100,000 rows."""
-        return self._result.to_arrow_reader(100_000)
+        """The rows as a stream of Arrow batches; memory: a batch of 100,000 rows. Call `close`
+        when done with it."""
+        import pyarrow as pa  # 70 ms that only a query's result needs
+
+        try:
+            stream = self._relation.to_arrow_reader(100_000)
+        except duckdb.Error as error:
+            raise _failed(error) from error
+        return pa.RecordBatchReader.from_batches(stream.schema, _batches(stream))
 
     def arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return self.reader().read_all()
+        try:
+            return self.reader().read_all()
+        finally:
+            self.close()
 
     def polars(self) -> Any:
         """The rows as a Polars DataFrame; needs the extra `headwater[polars]`."""
@@ -67,7 +86,20 @@ class QueryResult:
         return iter(self.rows())
 
     def close(self) -> None:
+        """Let go of the lake. Safe to call twice."""
+        self._relation = None
         self._lake.close()
+
+
+def _batches(stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    while True:
+        try:
+            batch = stream.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, ValueError) as error:  # what Arrow makes of DuckDB's errors
+            raise _failed(error) from error
+        yield batch
 
 
 def query(
@@ -78,15 +110,17 @@ def query(
     Raises QueryRefused for anything that is not only a reading of datasets, UnknownDataset for
     names that are not released, and QueryRefused with DuckDB's words for SQL that fails.
     """
-    _refuse_statements(sql)
+    is_explain = _refuse_statements(sql)
     lake = Lake.open_read_only(folder, limits=limits)
     try:
+        if is_explain:
+            _tree(lake.con, sql)  # EXPLAIN ANALYZE carries out what it explains
         if not allow_files:
             _refuse_functions(lake.con, sql)
             _confine(lake)
         tables = _tables(sql)
         lake.con.execute("BEGIN")
-        _place(lake, tables)
+        _place(lake, tables, allow_files)
         return QueryResult(lake, lake.con.sql(sql))
     except duckdb.Error as error:
         lake.close()
@@ -96,7 +130,8 @@ def query(
         raise
 
 
-def _refuse_statements(sql: str) -> None:
+def _refuse_statements(sql: str) -> bool:
+    """Refuse all but one SELECT; says whether it is asked to be explained."""
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
@@ -109,6 +144,7 @@ def _refuse_statements(sql: str) -> None:
             f"a {kind} statement: `query` only reads",
             hint="tables are made by models; see `headwater run`",
         )
+    return statements[0].type == duckdb.StatementType.EXPLAIN
 
 
 def _tables(sql: str) -> list[tuple[str, ...]]:
@@ -143,9 +179,7 @@ def _tables_of(tree: Any) -> set[tuple[str, ...]]:
 
 def _tree(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
     """A query as DuckDB's own parser sees it. Raises QueryRefused where it gives no tree."""
-    body = sql.strip()
-    while body.lower().startswith("explain"):
-        body = body[len("explain") :].strip().removeprefix("analyze").removeprefix("ANALYZE")
+    body = _EXPLAIN.sub("", sql)
     row = con.execute(f"SELECT json_serialize_sql({literal(body)}::VARCHAR)").fetchone()
     tree = json.loads(row[0]) if row else {}
     if tree.get("error"):
@@ -188,20 +222,29 @@ def _confine(lake: Lake) -> None:
     lake.con.execute("SET enable_external_access = false; SET lock_configuration = true")
 
 
-def _place(lake: Lake, tables: list[tuple[str, ...]]) -> None:
-    """Put each table that the query names into the session, at its released position."""
+def _place(lake: Lake, tables: list[tuple[str, ...]], allow_files: bool) -> None:
+    """Put each table that the query names into the session, at its released position; all of
+    them where it asks the catalogs which there are."""
     released = lake.release().names
+    bodies: dict[tuple[str, ...], str] = {}
     for parts in tables:
         if len(parts) == 2 and parts[0] == "headwater" and parts[1] in STATE_TABLES:
-            body = f"SELECT * FROM {dotted('lake', *parts)}"
+            bodies[parts] = f"SELECT * FROM {dotted('lake', *parts)}"
         elif len(parts) == 2 and DatasetName(*parts) in released:
-            body = f"SELECT * FROM {at(released[DatasetName(*parts)])}"
-        elif len(parts) == 2 and parts[0] in ("information_schema", "pg_catalog"):
-            continue
-        else:
+            bodies[parts] = f"SELECT * FROM {at(released[DatasetName(*parts)])}"
+        elif parts[0] in (_CATALOGS if len(parts) == 2 else _CATALOG_TABLES):
+            bodies |= {(*n,): f"SELECT * FROM {at(place)}" for n, place in released.items()}
+        elif not (allow_files and _may_be_file(parts)):
             raise _unknown(parts, released)
-        lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', parts[0])}")
+    for schema in sorted({parts[0] for parts in bodies}):
+        lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', schema)}")
+    for parts, body in bodies.items():
         lake.con.execute(f"CREATE VIEW {dotted('memory', *parts)} AS {body}")
+
+
+def _may_be_file(parts: tuple[str, ...]) -> bool:
+    """Whether a name is what DuckDB takes for a file: `'trips.csv'`."""
+    return len(parts) == 1 and ("." in parts[0] or "/" in parts[0])
 
 
 def _unknown(parts: tuple[str, ...], released: Mapping[DatasetName, Position]) -> UnknownDataset:
@@ -212,10 +255,12 @@ def _unknown(parts: tuple[str, ...], released: Mapping[DatasetName, Position]) -
     return UnknownDataset(f"no released dataset {name!r}", hint=hint)
 
 
-def _failed(error: duckdb.Error) -> QueryRefused:
+def _failed(error: Exception) -> QueryRefused:
     text = str(error)
     text = text.split("\n\nStack Trace")[0].split("\nStack Trace")[0]
     message, _, rest = text.partition("\n")
+    if not isinstance(error, _ABOUT_THE_QUERY):
+        message = without_values(message)
     # The lines of the user's own query, with DuckDB's mark under the place.
     shown = "\n".join(line for line in rest.split("\n") if line.strip())
     return QueryRefused(message, hint=shown)

@@ -6,9 +6,11 @@ ever inserted into. What holds now is the newest row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from headwater.names import DatasetName
 
@@ -161,21 +163,48 @@ class Build:
     run_id: str
     built_at: datetime
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Build:
+        """A row of `headwater.builds`."""
+        return cls(
+            dataset=DatasetName.parse(row["dataset"]),
+            position=Position(row["built_table"], row["snapshot_id"]),
+            fingerprint=row["fingerprint"],
+            row_count=row["row_count"],
+            columns=json.loads(row["columns"]),
+            inputs={
+                DatasetName.parse(given): Position(*position)
+                for given, position in json.loads(row["inputs"]).items()
+            },
+            run_id=row["run_id"],
+            built_at=row["built_at"],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class LandedFile:
     """The newest thing that is known of one path of a dataset's built table."""
 
     dataset: DatasetName
-    table: str
-    file_id: int
+    built_table: str
     path: str
     status: str
-    reason: str
     size_bytes: int
     modified_at: datetime
-    content_hash: str
-    records: int
+    file_id: int | None = None
+    reason: str | None = None
+    content_hash: str | None = None
+    records: int | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> LandedFile:
+        """A row of `headwater.files`."""
+        known = {f.name: row[f.name] for f in fields(cls) if f.name in row}
+        return cls(**{**known, "dataset": DatasetName.parse(row["dataset"])})
+
+    @property
+    def is_landed(self) -> bool:
+        return self.status == "landed"
 
 
 @dataclass(frozen=True)
@@ -209,3 +238,15 @@ class State:
             if name == dataset and build.fingerprint == fingerprint
         ]
         return max(found, key=lambda build: build.position.snapshot_id, default=None)
+
+    def after(self, snapshot_id: int, notes: Mapping[str, Sequence[Mapping[str, Any]]]) -> State:
+        """The state after the next commit, which made no release: `notes` are the rows that it
+        added to the state tables."""
+        builds, files = dict(self.builds), dict(self.files)
+        for build in map(Build.of, notes.get("builds", ())):
+            builds[build.dataset, build.position.table] = build
+        for file in map(LandedFile.of, notes.get("files", ())):
+            before = files.get((file.built_table, file.path))
+            if file.is_landed or before is None or not before.is_landed:
+                files[file.built_table, file.path] = file
+        return replace(self, snapshot_id=snapshot_id, builds=builds, files=files)

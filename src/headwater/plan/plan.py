@@ -92,37 +92,49 @@ def decide_release(
     gone     released names that the project no longer makes.
 
     What failed, its descendants, and everything that shares a descendant with them stay where
-    they are; with `atomic` everything does. A name never moves back.
+    they are; and so does what was computed from something that stays, or would be read by it.
+    With `atomic` everything stays. A name never moves back.
     """
-    below = graph.downstream(failed)
-    sharing = graph.upstream(below)
-    held: dict[DatasetName, str] = {}
-    moves: dict[DatasetName, Position] = {}
-    for name in graph.order:
-        position = ready.get(name)
-        now = released.get(name)
-        moved = position is not None and position != now
-        if moved and now and position and now.table == position.table:
-            moved = position.snapshot_id > now.snapshot_id
-        if name in failed:
-            held[name] = failed[name]
-        elif name in below:
-            held[name] = f"it reads {_first(graph, name, failed)}, which failed"
-        elif not moved or position is None:
-            continue
-        elif name in sharing:
-            reader = _first_below(graph, name, failed)
-            held[name] = f"{reader} reads it and failed, so both stay as they were"
-        elif atomic and failed:
+    moved = {name: place for name, place in ready.items() if _is_ahead(place, released.get(name))}
+    held: dict[DatasetName, str] = dict(failed)
+    for name in sorted(graph.downstream(failed) - failed.keys()):
+        held[name] = f"it reads {_first(graph, name, failed)}, which failed"
+    for name in sorted(graph.upstream(held) & moved.keys() - held.keys()):
+        reader = min(graph.downstream([name]) & graph.downstream(failed))
+        held[name] = f"{reader} reads it and failed, so both stay as they were"
+    _hold_along(graph, moved, held)
+    if atomic and failed:
+        for name in moved.keys() - held.keys():
             held[name] = f"--atomic, and {min(failed)} failed"
-        else:
-            moves[name] = position
-    return ReleaseDecision(moves, held, () if failed and atomic else gone)
+    order = [name for name in graph.order if name in held or name in moved]
+    return ReleaseDecision(
+        {name: moved[name] for name in order if name not in held},
+        {name: held[name] for name in order if name in held},
+        () if failed and atomic else gone,
+    )
+
+
+def _is_ahead(position: Position, now: Position | None) -> bool:
+    if now is None or position.table != now.table:
+        return True
+    return position.snapshot_id > now.snapshot_id
+
+
+def _hold_along(
+    graph: Graph, moved: Mapping[DatasetName, Position], held: dict[DatasetName, str]
+) -> None:
+    """Hold what would move beside something held that it reads, or that reads it: released
+    together they would not fit."""
+    waiting = sorted(held.keys() & moved.keys())
+    while waiting:
+        name = waiting.pop()
+        for reader in sorted(graph.downstream([name]) & moved.keys() - held.keys()):
+            held[reader] = f"it reads {name}, which is held back"
+            waiting.append(reader)
+        for given in sorted(graph.upstream([name]) & moved.keys() - held.keys()):
+            held[given] = f"{name} reads it and is held back, so both stay as they were"
+            waiting.append(given)
 
 
 def _first(graph: Graph, name: DatasetName, failed: Mapping[DatasetName, str]) -> DatasetName:
     return min(graph.upstream([name]) & failed.keys())
-
-
-def _first_below(graph: Graph, name: DatasetName, failed: Mapping[DatasetName, str]) -> DatasetName:
-    return min(graph.downstream([name]) & graph.downstream(failed))

@@ -7,7 +7,6 @@ the table and its earlier snapshots.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,13 @@ from headwater.engine.judge import (
     repeated_keys,
     sample_rows,
 )
-from headwater.errors import ContractBroken, HeadwaterError, ModelFailed, counted
+from headwater.errors import (
+    ContractBroken,
+    HeadwaterError,
+    ModelFailed,
+    counted,
+    without_values,
+)
 from headwater.lake.commit import Commit, now
 from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
@@ -376,8 +381,7 @@ def explain_failure(model: Model, error: duckdb.Error) -> HeadwaterError:
             hint="raise memory_limit in headwater.yaml, or free some disk",
         )
     if isinstance(error, _RUNTIME):
-        message = re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message)
-        message = re.sub(r"(?<![A-Za-z_\d])[-+]?\d[\d.,:]*", "…", message)
+        message = without_values(message)
         hint = "guard the expression: TRY_CAST, TRY(…), nullif, or a rule on the source's column"
         return ModelFailed(message, where=where, hint=hint)
     return ModelFailed(message, where=where, hint="`headwater check` shows the line")

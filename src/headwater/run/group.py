@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from filelock import FileLock
 
 from headwater.errors import HeadwaterError, LakeLocked
+from headwater.lake.commit import Commit
 from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.ledger import Ledger
 from headwater.lake.state import Position
@@ -39,13 +40,17 @@ class Outcome:
 
 @dataclass
 class Group:
-    """The steps that wait for the next commit, with the locks of their datasets."""
+    """The steps that wait for the next commit, with the locks of their datasets.
+
+    commits   those that were made; whoever has seen them empties the list.
+    """
 
     lake: Lake
     run_id: str
     steps: list[ComputedStep] = field(default_factory=list)
     locks: dict[DatasetName, FileLock] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
+    commits: list[Commit] = field(default_factory=list)
 
     def add(self, step: ComputedStep, lock: FileLock) -> None:
         if not self.steps:
@@ -99,6 +104,7 @@ class Group:
                 position = Position(step.identity.table, commit.snapshot_id)
                 positions[step.identity.dataset] = position
                 outcomes.append(Outcome(step, ledger, position))
+        self.commits.append(commit)
         return outcomes
 
     def _one_by_one(self, steps: list[ComputedStep]) -> list[Outcome]:
@@ -121,6 +127,7 @@ class Group:
                     note = CommitNote(message=str(name), run_id=self.run_id)
                     with self.lake.commit(note) as commit:
                         ledger = step.apply(commit)
+                    self.commits.append(commit)
                     positions[name] = Position(step.identity.table, commit.snapshot_id)
                     outcomes.append(Outcome(step, ledger, positions[name]))
                 except HeadwaterError as problem:

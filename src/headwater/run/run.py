@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -110,6 +110,7 @@ class _Run:
     committed: int = 0
     step_count: int = 0
     session_schemas: set[str] = field(default_factory=set)
+    outdated: set[DatasetName] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
@@ -135,13 +136,18 @@ class _Run:
     # ---- pinning what others made
 
     def pin(self, name: DatasetName) -> None:
-        """Fix the position of a dataset that this run does not make."""
-        build = self.newest(name)
-        position = build.position if build else self.state.released.get(name)
-        if position:
-            self.positions[name] = position
+        """Fix the position of a dataset that this run does not make: as it is released, so that
+        what reads it fits to the release; else as it was built last."""
+        newest = self.newest(name)
+        position = self.state.released.get(name) or (newest.position if newest else None)
+        if position is None:
+            return
+        self.positions[name] = position
+        build = self.state.builds.get((name, position.table))
         if build and name not in self.schemas:
             self.schemas[name] = _types(build.columns)
+        if newest is None or newest.position.table != position.table:
+            self.outdated.add(name)
 
     def newest(self, name: DatasetName) -> Build | None:
         """The newest build of a dataset as the project defines it now."""
@@ -185,7 +191,7 @@ class _Run:
         mark = self.lake.change_mark()
         if mark != self.mark:
             self.mark = mark
-            if self.lake.snapshot_id() != self.state.snapshot_id:
+            if self.lake.newest_snapshot_id() != self.state.snapshot_id:
                 self.state = self.lake.state()
 
     def next_step(self) -> int:
@@ -357,6 +363,11 @@ class _Run:
                 lock.release()
                 return
             self.observer.started(name, "build", decision.reason)
+            step.notes += [
+                f"{given} is read as it was released; its definition has changed since"
+                for given in model.inputs
+                if given in self.outdated
+            ]
             identity = self.identity(name, table, mark, decision.action, decision.reason)
             build = self.compute(model, identity)
             self.group.add(build, lock)
@@ -462,6 +473,7 @@ class _Run:
                 continue
             dataset = self.graph.datasets[given]
             names = input_columns(dataset, self.schemas[given], self.present(given, words))
+            self.refuse_missing(model, given, names)
             body = f"SELECT {column_list(names)} FROM {at(self.positions[given])}"
             if self.views.get(given) != body:
                 self.make_schema(given)
@@ -469,6 +481,22 @@ class _Run:
                     f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}"
                 )
                 self.views[given] = body
+
+    def refuse_missing(
+        self, model: SqlModel | PythonModel, given: DatasetName, names: Iterable[str]
+    ) -> None:
+        """Raise where an input that this run does not make lacks columns that it should have."""
+        if given not in self.outdated:
+            return
+        build = self.state.builds.get((given, self.positions[given].table))
+        there = {name.lower() for name in build.columns} if build else set()
+        missing = [name for name in names if name.lower() not in there]
+        if build and missing:
+            raise HeadwaterError(
+                f"{given} is built by an earlier definition, without {missing[0]!r}",
+                where=f"{model.file}:{model.line}",
+                hint=f"build it too: headwater run --select +{model.name}",
+            )
 
     def present(self, given: DatasetName, words: frozenset[str]) -> frozenset[str]:
         """Those columns of origin that a query names and the table has."""
@@ -484,7 +512,12 @@ class _Run:
 
     def flush(self) -> None:
         """Commit what waits, and note where it ended up."""
-        for outcome in self.group.commit():
+        outcomes = self.group.commit()
+        for commit in self.group.commits:
+            if commit.snapshot_id == self.state.snapshot_id + 1:  # nobody else's was between
+                self.state = self.state.after(commit.snapshot_id, commit.notes)
+        self.group.commits.clear()
+        for outcome in outcomes:
             self.note_outcome(outcome)
         if self.group.steps:  # pragma: no cover - commit takes them all
             raise AssertionError("steps were left in the group")

@@ -23,6 +23,7 @@ REASONS = {
     "line.unreadable": "the line cannot be read",
     "line.broken_json": "the line is not JSON",
     "line.no_object": "the line is JSON, but not an object",
+    "line.repeated_key": "the object has a key twice, or in upper and lower case",
     "key.duplicate": "the key was there before",
 }
 """Why a record is in quarantine, where that is no rule of a column or row -> in words."""
