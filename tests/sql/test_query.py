@@ -66,10 +66,6 @@ def test_the_tables_that_a_query_reads(sql, expected):
         "SELECT * FROM a.a ASOF JOIN b.b USING (x)",
         "SELECT DISTINCT ON (x) x FROM a.a QUALIFY row_number() OVER () = 1",
         "VALUES (1, 2)",
-        pytest.param(
-            "SELECT 0x1F AS n",
-            marks=pytest.mark.xfail(strict=True, reason="BUG: sqlglot knows no 0x1F"),
-        ),
     ],
 )
 def test_duckdbs_ways_of_writing_a_query_are_read(sql):
