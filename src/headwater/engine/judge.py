@@ -35,9 +35,7 @@ class Verdict:
 
 def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, table: str) -> Verdict:
     """Judge every row of `relation` into the temp table `table`. One pass."""
-    con.execute(
-        f"CREATE TEMP TABLE {ident(table)} AS {compiled.judge.replace('{input}', relation)}"
-    )
+    con.execute(f"CREATE TEMP TABLE {ident(table)} AS {compiled.judge_over(relation)}")
     rows = con.execute(
         "SELECT _fate, count(*), sum(_nulled), sum(_defaulted), sum(_clipped), "
         f"count_if(_warned) FROM {ident(table)} GROUP BY _fate"
