@@ -126,7 +126,7 @@ def compile_contract(
     columns = [(plan.name, plan.column.type) for plan in plans]
     columns += [(name, fields[name]) for name in kept]
     pipeline = _pipeline(plans, kept, inputs)
-    row_id, row_fate = _unused("_id", inputs), _unused("_fate", inputs)
+    row_id, row_fate = unused("_id", inputs), unused("_fate", inputs)
     numbered = _pipeline(plans, kept, inputs, {_ROW_ID: row_id, _ROW_FATE: row_fate})
     ours = {name.lower() for name in _internal_names(plans, inputs)}
     return Compiled(
@@ -316,9 +316,9 @@ def _internal_names(plans: list[_Plan], fields: Iterable[str]) -> list[str]:
     return [*(ident(name) for name in (*_JUDGED, _ROW_ID, _ROW_FATE, *flags)), *steps, *raws]
 
 
-def _unused(name: str, fields: Iterable[str]) -> str:
-    """`name`, made longer until none of `fields` is called so."""
-    folded = {field.lower() for field in fields}
+def unused(name: str, names: Iterable[str]) -> str:
+    """`name`, made longer until it is none of `names`."""
+    folded = {other.lower() for other in names}
     while name.lower() in folded:
         name += "_"
     return name

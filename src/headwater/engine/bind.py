@@ -99,7 +99,7 @@ def _source_schema(
     compiled = compile_contract(contract, fields, otherwise=Remedy.QUARANTINE)
     raws = ", ".join(f"CAST(NULL AS VARCHAR) AS {ident(name)}" for name in fields)
     try:
-        con.execute("EXPLAIN " + compiled.judge.replace("{input}", f"(SELECT {raws})"))
+        con.execute("EXPLAIN " + compiled.judge_over(f"(SELECT {raws})"))
     except duckdb.Error as error:
         message, _, hint = _read_error(error)
         mistake = project.mistake(dataset.file, dataset.line, 3, f"{dataset.name}: {message}", hint)
@@ -174,7 +174,7 @@ def _against_contract(
         return {name: column.type for name, column in contract.columns.items()}, None
     nulls = ", ".join(f"CAST(NULL AS {t.sql}) AS {ident(n)}" for n, t in schema.items())
     try:
-        con.execute("EXPLAIN " + compiled.judge.replace("{input}", f"(SELECT {nulls})"))
+        con.execute("EXPLAIN " + compiled.judge_over(f"(SELECT {nulls})"))
     except duckdb.Error as error:
         message, _, hint = _read_error(error)
         message = f"the contract does not bind: {message}"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import Check, Compiled, Fate, compile_contract
+from headwater.contract.compile import Check, Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
@@ -259,7 +259,9 @@ class Landing:
 def _numbered(file: ReadFile) -> str:
     """The judged table with each row's place (`_row`, from 0) and how many fragments stand
     before it (`_shift`)."""
-    rows = f"(SELECT *, rowid AS _row FROM {ident(file.verdict.table)})"
+    row = file.verdict.row
+    number = "" if row == "_row" else f", {row} AS _row"
+    rows = f"(SELECT *{number} FROM {ident(file.verdict.table)})"
     if not file.shifted:
         return f"(SELECT *, 0 AS _shift FROM {rows})"
     return (
@@ -421,8 +423,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
             where=batch.item.path,
             hint="add them to the contract, or set `unexpected_columns: keep`",
         )
-    reserved = [n for n, _ in compiled.columns if n.lower() in _INTERNAL]
-    reserved += [n for n in batch.fields if n.lower() in ("rowid", "_id") and n not in reserved]
+    reserved = [n for n, _ in compiled.columns if n in compiled.clashes or n.lower() in _OURS]
     if reserved:
         raise FileRefused(
             f"the file has a column {reserved[0]!r}, a name that Headwater uses itself",
@@ -432,11 +433,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
     return compiled
 
 
-_INTERNAL = {
-    *ORIGIN_COLUMNS,
-    *("_fate", "_warned", "_nulled", "_defaulted", "_clipped", "_raw", "_row", "_shift", "_id"),
-    "rowid",
-}
+_OURS = {*ORIGIN_COLUMNS, "_row", "_shift"}
 
 
 def _unreadable(item: Item, error: duckdb.Error) -> HeadwaterError:
@@ -599,9 +596,10 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
     """Find the rows whose key came before, and do with them what `on_duplicate` says."""
     contract, con = landing.dataset.contract, lake.con
     key = contract.key
+    row_id = unused("_id", key)
     rows = " UNION ALL ".join(
         f"SELECT {', '.join(ident(name) for name in key)}, "
-        f"{file.file_id} * 1000000000000 + rowid AS _id "
+        f"{file.file_id} * 1000000000000 + {file.verdict.row} AS {ident(row_id)} "
         f"FROM {ident(file.verdict.table)} WHERE _fate = {Fate.LANDED.value}"
         for file in landing.files
     )
@@ -610,7 +608,7 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
     landing.temp_tables.append(table)
     con.execute(
         f"CREATE TEMP TABLE {ident(table)} AS SELECT _id // 1000000000000 AS file_id, "
-        f"_id % 1000000000000 AS _row FROM ({repeated_keys(rows, key, existing)})"
+        f"_id % 1000000000000 AS _row FROM ({repeated_keys(rows, key, existing, row_id)})"
     )
     counts = dict(
         con.execute(f"SELECT file_id, count(*) FROM {ident(table)} GROUP BY file_id").fetchall()
