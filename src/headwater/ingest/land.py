@@ -350,8 +350,10 @@ def _read_file(
         landing.temp_tables.append(table)
         try:
             verdict = judge(con, compiled, opened.batch.relation, table)
+            opened.batch.when_read(verdict.received)
             if opened.mend():
                 con.execute(f"DROP TABLE {ident(table)}")
+                compiled = _compile(landing.dataset, opened.batch)
                 verdict = judge(con, compiled, opened.batch.relation, table)
             fragments, shifted = _count_fragments(con, landing, opened, table)
         except duckdb.Error as error:
