@@ -218,12 +218,12 @@ def _timestamp(raw: str, wanted: Type) -> str:
     DuckDB's TIMESTAMP knows no zone but Z: it cuts others off. So what may have one is read as
     TIMESTAMPTZ, in the session's UTC; that is slow. The first three shapes have no room for one.
     """
-    shapes = " OR ".join(
-        f"{raw} LIKE {literal(shape)}"
+    shapes = " ".join(
+        f"WHEN {raw} LIKE {literal(shape)} THEN TRY_CAST({raw} AS TIMESTAMP)"
         for shape in ("____-__-_____:__:__", "____-__-__", "____-__-_____:__")
     )
     moment = (
-        f"CASE WHEN {shapes} THEN TRY_CAST({raw} AS TIMESTAMP) "
+        f"CASE {shapes} "
         f"WHEN regexp_full_match({raw}, {literal(_ISO_MOMENT)}) THEN TRY_CAST({raw} AS TIMESTAMP) "
         f"WHEN NOT regexp_matches({raw}, {literal(_FINER)}) "
         f"THEN CAST(TRY_CAST({raw} AS TIMESTAMPTZ) AS TIMESTAMP) END"

@@ -304,6 +304,19 @@ def _any(conditions: Iterable[str]) -> str:
 _ROW_ID, _ROW_FATE = "row:id", "row:fate"
 
 
+_REMEDIES_OF_ROWS = {
+    Remedy.FAIL: Fate.FAILED,
+    Remedy.QUARANTINE: Fate.QUARANTINED,
+    Remedy.DROP: Fate.DROPPED,
+    Remedy.WARN: None,
+}
+"""What the remedies that mend no value make of a row, the first one that applies."""
+
+
+def _broken(remedy: Remedy) -> str:
+    return f"row:{remedy.value}"
+
+
 def _flag(counted: str, name: str) -> str:
     return f"mended:{counted}:{name}"
 
@@ -313,7 +326,8 @@ def _internal_names(plans: list[_Plan], fields: Iterable[str]) -> list[str]:
     flags = [_flag(counted, plan.name) for plan in plans for counted in (plan.counted, "filled")]
     steps = [step for plan in plans for step, _ in plan.steps]
     raws = [raw_field(name) for name in fields]
-    return [*(ident(name) for name in (*_JUDGED, _ROW_ID, _ROW_FATE, *flags)), *steps, *raws]
+    rows = [_ROW_ID, _ROW_FATE, *(_broken(remedy) for remedy in _REMEDIES_OF_ROWS)]
+    return [*(ident(name) for name in (*_JUDGED, *rows, *flags)), *steps, *raws]
 
 
 def unused(name: str, names: Iterable[str]) -> str:
@@ -375,17 +389,19 @@ def _judge(
     checks: list[Check],
     fields: tuple[str, ...],
 ) -> str:
-    arms = []
-    for remedy, fate in (
-        (Remedy.FAIL, Fate.FAILED),
-        (Remedy.QUARANTINE, Fate.QUARANTINED),
-        (Remedy.DROP, Fate.DROPPED),
-    ):
-        broken = [check.broken for check in checks if check.remedy is remedy]
-        if broken:
-            arms.append(f"WHEN {_lines(broken, ' OR')} THEN {fate.value}")
+    # Computed as columns of their own, because within a CASE DuckDB goes through the conditions
+    # one by one and keeps account of the rows that are left, which takes longer.
+    broken = {}
+    for remedy in _REMEDIES_OF_ROWS:
+        if conditions := [check.broken for check in checks if check.remedy is remedy]:
+            broken[remedy] = f"({_lines(conditions, ' OR')}) AS {ident(_broken(remedy))}"
+    arms = [
+        f"WHEN {ident(_broken(remedy))} THEN {fate.value}"
+        for remedy, fate in _REMEDIES_OF_ROWS.items()
+        if fate and remedy in broken
+    ]
     fate_sql = f"CASE {' '.join(arms)} ELSE 0 END" if arms else "0"
-    warned = _any(check.broken for check in checks if check.remedy is Remedy.WARN)
+    warned = ident(_broken(Remedy.WARN)) if Remedy.WARN in broken else "FALSE"
     raws = ", ".join(f"{ident(name)} := {raw_field(name)}" for name in fields)
     raw = f"struct_pack({raws})" if fields else "NULL"
     counts = [
@@ -395,8 +411,9 @@ def _judge(
     ]
     return (
         f"{pipeline},\n"
+        f"broken AS (\n    SELECT *{_more(list(broken.values()))}\n    FROM mended\n),\n"
         f"judged AS (\n    SELECT *, CAST({fate_sql} AS UTINYINT) AS _fate,\n"
-        f"        coalesce({warned}, FALSE) AS _warned\n    FROM mended\n)\n"
+        f"        coalesce({warned}, FALSE) AS _warned\n    FROM broken\n)\n"
         f"SELECT {_lines([ident(name) for name in names])}{',' if names else ''}\n"
         f"    _fate, _warned, {', '.join(counts)},\n"
         f"    CASE WHEN _fate <> 0 OR _warned THEN {raw} END AS _raw\nFROM judged"

@@ -114,7 +114,9 @@ class _Facts:
         if not self.has_text:
             self.has_text = bool(block.removeprefix(BOM).strip(b"\r\n"))
         for mark in self.delimiters:
-            self.delimiters[mark] += block.count(mark.encode())
+            # To find none is ten times as fast as to count none.
+            if (sign := mark.encode()) in block:
+                self.delimiters[mark] += block.count(sign)
         if b"\r" in block or self.last == b"\r":
             # A pair may be split between two blocks: look at the end of the last one again.
             seen = self.last + block if self.last == b"\r" else block
