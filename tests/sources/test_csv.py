@@ -131,6 +131,47 @@ def test_empty_fields_beyond_the_headers_are_too_many(tmp_path, line):
     assert landed.quarantined == [Quarantined(2, 3, ("line.too_many_fields",), line)]
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "quote"), [(",", '"'), ("||", '"'), (";", "'")], ids=["comma", "two", "quote"]
+)
+def test_empty_fields_beyond_the_headers_are_told_apart_from_all_else(tmp_path, delimiter, quote):
+    lines = ["id,further", "1,a", "2,b,", "3", "'4','e,\n'", "5,", "6,g,x", "x,h", "", "9,i,,,"]
+    swapped = [line.replace(",", delimiter).replace("'", quote) for line in lines]
+    dialect = f"dialect: {{delimiter: '{delimiter}', quote: {quote!r}}}"
+    columns = {"id": "bigint", "further": "varchar"}
+    landed = read(tmp_path, {"a.csv": "\n".join(swapped)}, columns, dialect)
+    assert [(row["_record"], row["further"]) for row in landed.rows] == [
+        (1, "a"),
+        (4, f"e{delimiter}\n"),
+        (5, None),
+    ]
+    assert [(q.record, q.line, q.reasons) for q in landed.quarantined] == [
+        (2, 3, ("line.too_many_fields",)),
+        (3, 4, ("line.too_few_fields",)),
+        (6, 8, ("line.too_many_fields",)),
+        (7, 9, ("id.type",)),
+        (8, 11, ("line.too_many_fields",)),
+    ]
+    assert [q.content for q in landed.quarantined][:2] == swapped[2:4]
+
+
+def test_an_empty_field_beyond_a_single_column_is_one_too_many(tmp_path):
+    landed = read(tmp_path, {"a.csv": "id\n1\n2,\n3\n"}, {"id": "bigint"})
+    assert landed.column("id") == [1, 3]
+    assert landed.quarantined == [Quarantined(2, 3, ("line.too_many_fields",), "2,")]
+
+
+def test_a_repeated_key_keeps_its_text_beside_a_quote_that_never_closes(tmp_path):
+    text = 'id,v\n1,"a\n2,b\n2,c\n3,d,\n4,"e"\n4,f\n'
+    landed = read_csv(tmp_path, text, "key: id")
+    assert [(q.record, q.line, q.content) for q in landed.quarantined] == [
+        (1, 2, '1,"a'),
+        (3, 4, "2,c"),
+        (4, 5, "3,d,"),
+        (6, 7, "4,f"),
+    ]
+
+
 def test_a_line_longer_than_any_buffer_is_one_record(tmp_path):
     text = "id,v\n1," + "a" * 3_000_000 + "\nx,b\n3,c\n"
     landed = read_csv(tmp_path, text)

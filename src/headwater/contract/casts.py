@@ -263,6 +263,11 @@ def _by_format(raw: str, wanted: Type, format_: str) -> str:
     moment = f"try_strptime(CAST({raw} AS VARCHAR), {literal(format_)})"
     if wanted.kind == "DATE":
         return f"CASE WHEN {moment} = date_trunc('day', {moment}) THEN CAST({moment} AS DATE) END"
+    if wanted.kind == "TIME":
+        # The day where the format has none.
+        return (
+            f"CASE WHEN CAST({moment} AS DATE) = DATE '1900-01-01' THEN CAST({moment} AS TIME) END"
+        )
     return f"CAST({moment} AS {wanted.sql})"
 
 

@@ -59,6 +59,7 @@ class ReadFile:
     shifted     the temp table that tells how many of them stand before a row; "" without any.
     broken      rule -> rows that broke it.
     repeats     rows whose key was there before.
+    is_mended   whether its reader had to read it in another way than at first.
     """
 
     item: Item
@@ -71,6 +72,7 @@ class ReadFile:
     notes: tuple[str, ...]
     broken: dict[str, int]
     repeats: int = 0
+    is_mended: bool = False
 
 
 @dataclass
@@ -351,7 +353,8 @@ def _read_file(
         try:
             verdict = judge(con, compiled, opened.batch.relation, table)
             opened.batch.when_read(verdict.received)
-            if opened.mend():
+            is_mended = opened.mend()
+            if is_mended:
                 con.execute(f"DROP TABLE {ident(table)}")
                 compiled = _compile(landing.dataset, opened.batch)
                 verdict = judge(con, compiled, opened.batch.relation, table)
@@ -380,6 +383,7 @@ def _read_file(
             shifted=shifted,
             notes=tuple(notes),
             broken={},
+            is_mended=is_mended,
         )
         _quarantine(con, landing, file, opened)
         return file
@@ -651,10 +655,21 @@ def _quarantine_repeats(
     )
     opened = open_file(con, file.item, landing.dataset.definition, scratch)
     try:
+        if file.is_mended:
+            _mend_again(con, opened)
         _add_to_quarantine(con, landing, file, opened, rejected)
     finally:
         opened.close()
         _empty(scratch)
+
+
+def _mend_again(con: duckdb.DuckDBPyConnection, opened: OpenItem) -> None:
+    """Bring a file that was opened anew to where it is numbered as it was when it was read."""
+    # What the reader refused is known when the query has ended: after the last row is fetched.
+    counts = f"SELECT count(*), count(COLUMNS(*)) FROM {opened.batch.relation}"
+    (row,) = con.execute(counts).fetchall()
+    opened.batch.when_read(row[0])
+    opened.mend()
 
 
 def _empty(scratch: Path) -> None:
