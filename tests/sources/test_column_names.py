@@ -9,16 +9,10 @@ import pytest
 
 from tests.reading import Quarantined, read
 
-BUG_NAMES = pytest.mark.xfail(
-    strict=True, reason="BUG: a column may not be called as the queries around it call theirs"
-)
 NAMES = [
     *["select", "unit price", "it's", 'a"b', "a{b}", "ä", "reasons", "record", "element", "code"],
     *["nothing", "file_id", "_known", "b", "t", "nulled.id", "filled.id"],
-    "raw.id",
-    pytest.param("rowid", marks=BUG_NAMES),
-    pytest.param("{input}", marks=BUG_NAMES),
-    pytest.param("{extra}", marks=BUG_NAMES),
+    *["raw.id", "rowid", "{input}", "{extra}"],
 ]
 RESERVED = ["_file_id", "_record", "_fate", "_raw", "_FATE"]
 
@@ -41,15 +35,7 @@ def test_a_column_may_have_any_name(tmp_path, name):
     ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nr",
-        "file_id",
-        pytest.param("_id", marks=BUG_NAMES),
-        pytest.param("rowid", marks=BUG_NAMES),
-    ],
-)
+@pytest.mark.parametrize("name", ["nr", "file_id", "_id", "rowid"])
 def test_a_key_may_have_any_name(tmp_path, name):
     text = table((name, "v"), ("1", "p"), ("x", "q"), ("1", "r"), ("2", "s"))
     landed = read(tmp_path, {"a.csv": text}, {name: "bigint"}, f"key: {name}")

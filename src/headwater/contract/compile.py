@@ -8,10 +8,10 @@ those few names every rule that each of them broke. No row is looked at in Pytho
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from headwater.contract.casts import cast, is_lossy
+from headwater.contract.casts import cast_in_steps, is_lossy, is_missing
 from headwater.contract.contract import Column, Contract, Remedy, Rule, UnexpectedColumns
 from headwater.contract.types import FLOATS, Type
 from headwater.sql.quote import Literal, ident, literal
@@ -44,7 +44,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A contract compiled against the fields of one input. `{input}` stands for the relation.
+    """A contract compiled against the fields of one input. The first `{input}` of a query stands
+    for the relation (there may be others, in names): see `judge_over` and `reasons_over`.
 
     columns     the columns that land, in order, with their types.
     judge       SELECT of `columns`, then `_fate`, `_warned`, `_nulled`, `_defaulted`,
@@ -52,7 +53,11 @@ class Compiled:
                 fields, NULL for a row that lands without a warning); one row per input row,
                 in the order of the input.
     reasons     SELECT `_id`, `_fate`, `reasons` (codes, VARCHAR[]) from a relation that has
-                `_id` and the input's fields.
+                `row_id`, `row_fate` and the input's fields.
+    row_id, row_fate
+                what the relation of `reasons` calls a row's number and fate: `_id` and `_fate`,
+                unless fields of the input are called so.
+    clashes     columns that cannot land, because the queries need their names.
     missing     the contract's columns that the input does not have.
     unexpected  the input's fields that the contract does not name.
     checks      all checks that send a row elsewhere or fail the step, in order.
@@ -66,11 +71,24 @@ class Compiled:
     unexpected: tuple[str, ...]
     checks: tuple[Check, ...]
     repairs: tuple[Check, ...] = ()
+    row_id: str = "_id"
+    row_fate: str = "_fate"
+    clashes: tuple[str, ...] = ()
+
+    def judge_over(self, relation: str) -> str:
+        return self.judge.replace(_INPUT, relation, 1)
+
+    def reasons_over(self, relation: str) -> str:
+        return self.reasons.replace(_INPUT, relation, 1)
 
     @property
     def is_trivial(self) -> bool:
         """Whether every row lands as it is."""
         return not self.checks and not self.repairs
+
+
+_INPUT = "{input}"
+_JUDGED = ("_fate", "_warned", "_nulled", "_defaulted", "_clipped", "_raw")
 
 
 def raw_field(name: str) -> str:
@@ -105,13 +123,19 @@ def compile_contract(
     checks = [*unreadable, *(check for plan in plans for check in plan.checks)]
     checks += [_rule_check(rule, otherwise) for rule in contract.rules]
     inputs = {**fields, **(hidden or {})}
-    pipeline = _pipeline(plans, kept, inputs)
     columns = [(plan.name, plan.column.type) for plan in plans]
     columns += [(name, fields[name]) for name in kept]
+    pipeline = _pipeline(plans, kept, inputs)
+    row_id, row_fate = unused("_id", inputs), unused("_fate", inputs)
+    numbered = _pipeline(plans, kept, inputs, {_ROW_ID: row_id, _ROW_FATE: row_fate})
+    ours = {name.lower() for name in _internal_names(plans, inputs)}
     return Compiled(
         columns=tuple(columns),
         judge=_judge(pipeline, [name for name, _ in columns], plans, checks, tuple(inputs)),
-        reasons=_reasons(pipeline, unreadable, checks),
+        reasons=_reasons(numbered, unreadable, checks),
+        row_id=row_id,
+        row_fate=row_fate,
+        clashes=tuple(name for name, _ in columns if ident(name).lower() in ours),
         missing=tuple(plan.name for plan in plans if not plan.field),
         unexpected=unexpected,
         checks=tuple(checks),
@@ -126,12 +150,13 @@ def compile_contract(
 class _Plan:
     """How one column comes out of its field.
 
-    value    SQL for the typed value with its default; over raw fields.
+    value    SQL for the typed value with its default; over raw fields and `steps`.
     mended   SQL for the value after its remedy, "" if the remedy mends nothing; over values.
     mends    SQL that is true where the remedy changed the value.
     counted  which repair count `mends` belongs to.
     checks   the rules that send the whole row elsewhere.
     repairs  the rules whose remedy is `mended`.
+    steps    (name, SQL) of what `value` needs computed before it, each over those before.
     """
 
     name: str
@@ -144,6 +169,7 @@ class _Plan:
     counted: str = ""
     checks: tuple[Check, ...] = ()
     repairs: tuple[Check, ...] = ()
+    steps: tuple[tuple[str, str], ...] = ()
 
 
 def _plan_columns(contract: Contract, fields: Mapping[str, Type], otherwise: Remedy) -> list[_Plan]:
@@ -162,25 +188,32 @@ def _plan_column(
     name: str, column: Column, field: str, given: Type, required: bool, otherwise: Remedy
 ) -> _Plan:
     raw = raw_field(field) if field else f"CAST(NULL AS {column.type.sql})"
-    value = cast(raw, given, column.type, column.format)
+    found = cast_in_steps(raw, given, column.type, column.format, f"step:{name}:")
+    value = found.sql
     if column.default is not None:
         value = f"CASE WHEN {raw} IS NULL THEN {_as(column, column.default)} ELSE {value} END"
     remedy = column.otherwise or otherwise
     checks = _column_checks(name, column, raw, given, required, remedy, otherwise)
-    plan = _Plan(name, column, field, raw, value, checks=tuple(checks))
+    plan = _Plan(name, column, field, raw, value, steps=found.named, checks=tuple(checks))
     if remedy in (Remedy.NULL, Remedy.DEFAULT) and checks:
         mends = _any(check.broken for check in checks)
         instead = "NULL" if remedy is Remedy.NULL else _as(column, column.default)
         mended = f"CASE WHEN {mends} THEN {instead} ELSE {ident(name)} END"
         counted = "nulled" if remedy is Remedy.NULL else "defaulted"
-        return _Plan(name, column, field, raw, value, mended, mends, counted, repairs=tuple(checks))
+        return replace(
+            plan, mended=mended, mends=mends, counted=counted, checks=(), repairs=tuple(checks)
+        )
     if remedy is Remedy.CLIP:
         bounds = [check for check in checks if check.code.endswith((".min", ".max"))]
         others = [_with_remedy(check, otherwise) for check in checks if check not in bounds]
         mends = _any(check.broken for check in bounds)
-        mended = _clip(name, column)
-        return _Plan(
-            name, column, field, raw, value, mended, mends, "clipped", tuple(others), tuple(bounds)
+        return replace(
+            plan,
+            mended=_clip(name, column),
+            mends=mends,
+            counted="clipped",
+            checks=tuple(others),
+            repairs=tuple(bounds),
         )
     return plan
 
@@ -203,7 +236,7 @@ def _column_checks(
     described = column.type.sql.lower() + (f" as {column.format}" if column.format else "")
     found: list[tuple[str, str, str, Remedy]] = [("type", lossy, f"must be {described}", strict)]
     if required:
-        missing = f"{value} IS NULL AND {raw} IS NULL"
+        missing = is_missing(value, raw, given, column.type)
         found.append(("required", missing, "must not be missing", remedy))
     if column.accepted is not None:
         values = ", ".join(_as(column, item) for item in column.accepted)
@@ -268,26 +301,85 @@ def _any(conditions: Iterable[str]) -> str:
 # ---- the query -----------------------------------------------------------------------------
 
 
-def _pipeline(plans: list[_Plan], kept: tuple[str, ...], fields: Mapping[str, Type]) -> str:
-    """`WITH input …, typed …, mended …`: raw fields in, named and mended values out."""
-    raws = [f"{ident(name)} AS {raw_field(name)}" for name in fields] or ["1 AS nothing"]
+_ROW_ID, _ROW_FATE = "row:id", "row:fate"
+
+
+_REMEDIES_OF_ROWS = {
+    Remedy.FAIL: Fate.FAILED,
+    Remedy.QUARANTINE: Fate.QUARANTINED,
+    Remedy.DROP: Fate.DROPPED,
+    Remedy.WARN: None,
+}
+"""What the remedies that mend no value make of a row, the first one that applies."""
+
+
+def _broken(remedy: Remedy) -> str:
+    return f"row:{remedy.value}"
+
+
+def _flag(counted: str, name: str) -> str:
+    return f"mended:{counted}:{name}"
+
+
+def _internal_names(plans: list[_Plan], fields: Iterable[str]) -> list[str]:
+    """What the queries call their own columns, quoted."""
+    flags = [_flag(counted, plan.name) for plan in plans for counted in (plan.counted, "filled")]
+    steps = [step for plan in plans for step, _ in plan.steps]
+    raws = [raw_field(name) for name in fields]
+    rows = [_ROW_ID, _ROW_FATE, *(_broken(remedy) for remedy in _REMEDIES_OF_ROWS)]
+    return [*(ident(name) for name in (*_JUDGED, *rows, *flags)), *steps, *raws]
+
+
+def unused(name: str, names: Iterable[str]) -> str:
+    """`name`, made longer until it is none of `names`."""
+    folded = {other.lower() for other in names}
+    while name.lower() in folded:
+        name += "_"
+    return name
+
+
+def _pipeline(
+    plans: list[_Plan],
+    kept: tuple[str, ...],
+    fields: Mapping[str, Type],
+    also: Mapping[str, str] | None = None,
+) -> str:
+    """`WITH given …, input …, typed …, mended …`: fields in, named and mended values out.
+
+    also   columns of the given relation that are carried along: name here -> name there.
+    """
+    raws = [f"{ident(there)} AS {ident(here)}" for here, there in (also or {}).items()]
+    raws += [f"{ident(name)} AS {raw_field(name)}" for name in fields]
     values = [f"{plan.value} AS {ident(plan.name)}" for plan in plans]
     values += [f"{raw_field(name)} AS {ident(name)}" for name in kept]
     mends = [f"{plan.mended} AS {ident(plan.name)}" for plan in plans if plan.mended]
     flags = [
-        f"({plan.mends}) AS {ident(f'{plan.counted}.{plan.name}')}" for plan in plans if plan.mends
+        f"({plan.mends}) AS {ident(_flag(plan.counted, plan.name))}" for plan in plans if plan.mends
     ]
     flags += [
-        f"({plan.raw} IS NULL) AS {ident(f'filled.{plan.name}')}"
+        f"({plan.raw} IS NULL) AS {ident(_flag('filled', plan.name))}"
         for plan in plans
         if plan.column.default is not None
     ]
     star = f"* REPLACE ({', '.join(mends)})" if mends else "*"
-    return (
-        f"WITH input AS (\n    SELECT {{extra}}{_lines(raws)}\n    FROM {{input}}\n),\n"
-        f"typed AS (\n    SELECT *{_more(values)}\n    FROM input\n),\n"
-        f"mended AS (\n    SELECT {star}{_more(flags)}\n    FROM typed\n)"
-    )
+    stages = [
+        ("given", f"FROM {_INPUT}"),
+        ("input", f"SELECT {_lines(raws or ['1 AS nothing'])}\n    FROM given"),
+    ]
+    for number, steps in enumerate(_in_turn(plans), start=1):
+        stages.append((f"step_{number}", f"SELECT *{_more(steps)}\n    FROM {stages[-1][0]}"))
+    stages.append(("typed", f"SELECT *{_more(values)}\n    FROM {stages[-1][0]}"))
+    stages.append(("mended", f"SELECT {star}{_more(flags)}\n    FROM typed"))
+    return "WITH " + ",\n".join(f"{name} AS (\n    {sql}\n)" for name, sql in stages)
+
+
+def _in_turn(plans: list[_Plan]) -> list[list[str]]:
+    """The steps of all plans: all first ones, then all second ones, …"""
+    longest = max((len(plan.steps) for plan in plans), default=0)
+    return [
+        [f"{plan.steps[n][1]} AS {plan.steps[n][0]}" for plan in plans if n < len(plan.steps)]
+        for n in range(longest)
+    ]
 
 
 def _judge(
@@ -297,17 +389,19 @@ def _judge(
     checks: list[Check],
     fields: tuple[str, ...],
 ) -> str:
-    arms = []
-    for remedy, fate in (
-        (Remedy.FAIL, Fate.FAILED),
-        (Remedy.QUARANTINE, Fate.QUARANTINED),
-        (Remedy.DROP, Fate.DROPPED),
-    ):
-        broken = [check.broken for check in checks if check.remedy is remedy]
-        if broken:
-            arms.append(f"WHEN {_lines(broken, ' OR')} THEN {fate.value}")
+    # Computed as columns of their own, because within a CASE DuckDB goes through the conditions
+    # one by one and keeps account of the rows that are left, which takes longer.
+    broken = {}
+    for remedy in _REMEDIES_OF_ROWS:
+        if conditions := [check.broken for check in checks if check.remedy is remedy]:
+            broken[remedy] = f"({_lines(conditions, ' OR')}) AS {ident(_broken(remedy))}"
+    arms = [
+        f"WHEN {ident(_broken(remedy))} THEN {fate.value}"
+        for remedy, fate in _REMEDIES_OF_ROWS.items()
+        if fate and remedy in broken
+    ]
     fate_sql = f"CASE {' '.join(arms)} ELSE 0 END" if arms else "0"
-    warned = _any(check.broken for check in checks if check.remedy is Remedy.WARN)
+    warned = ident(_broken(Remedy.WARN)) if Remedy.WARN in broken else "FALSE"
     raws = ", ".join(f"{ident(name)} := {raw_field(name)}" for name in fields)
     raw = f"struct_pack({raws})" if fields else "NULL"
     counts = [
@@ -316,9 +410,10 @@ def _judge(
         f"{_sum(plans, 'clipped')} AS _clipped",
     ]
     return (
-        f"{pipeline.replace('{extra}', '')},\n"
+        f"{pipeline},\n"
+        f"broken AS (\n    SELECT *{_more(list(broken.values()))}\n    FROM mended\n),\n"
         f"judged AS (\n    SELECT *, CAST({fate_sql} AS UTINYINT) AS _fate,\n"
-        f"        coalesce({warned}, FALSE) AS _warned\n    FROM mended\n)\n"
+        f"        coalesce({warned}, FALSE) AS _warned\n    FROM broken\n)\n"
         f"SELECT {_lines([ident(name) for name in names])}{',' if names else ''}\n"
         f"    _fate, _warned, {', '.join(counts)},\n"
         f"    CASE WHEN _fate <> 0 OR _warned THEN {raw} END AS _raw\nFROM judged"
@@ -326,9 +421,9 @@ def _judge(
 
 
 def _sum(plans: list[_Plan], counted: str) -> str:
-    flags = [f"{counted}.{plan.name}" for plan in plans if plan.counted == counted]
+    flags = [_flag(counted, plan.name) for plan in plans if plan.counted == counted]
     if counted == "defaulted":
-        flags += [f"filled.{plan.name}" for plan in plans if plan.column.default is not None]
+        flags += [_flag("filled", plan.name) for plan in plans if plan.column.default is not None]
     terms = [f"coalesce(CAST({ident(flag)} AS UTINYINT), 0)" for flag in flags]
     return f"CAST({' + '.join(terms)} AS UTINYINT)" if terms else "CAST(0 AS UTINYINT)"
 
@@ -343,8 +438,8 @@ def _reasons(pipeline: str, malformed: list[Check], checks: list[Check]) -> str:
     for check in reversed(malformed):
         codes = f"CASE WHEN {check.broken} THEN [{literal(check.code)}] ELSE {codes} END"
     return (
-        f"{pipeline.replace('{extra}', '_id, _fate, ')}\n"
-        f"SELECT _id, _fate, CAST({codes} AS VARCHAR[]) AS reasons\nFROM mended"
+        f"{pipeline}\nSELECT {ident(_ROW_ID)} AS _id, {ident(_ROW_FATE)} AS _fate,\n"
+        f"    CAST({codes} AS VARCHAR[]) AS reasons\nFROM mended"
     )
 
 

@@ -99,14 +99,17 @@ class Type:
     def is_nested(self) -> bool:
         return self.kind in NESTED
 
-    def with_text_leaves(self) -> Type:
-        """The same shape with every scalar a VARCHAR."""
-        if not self.is_nested:
-            return VARCHAR
-        return Type(self.kind, (), tuple((n, t.with_text_leaves()) for n, t in self.parts))
+    def one_level(self) -> Type:
+        """A nested type's outermost level: what is nested in it is JSON, every scalar VARCHAR."""
+        return Type(
+            self.kind,
+            (),
+            tuple((n, JSON if t.is_nested or t == JSON else VARCHAR) for n, t in self.parts),
+        )
 
 
 VARCHAR = Type("VARCHAR")
+JSON = Type("JSON")
 
 
 @lru_cache(maxsize=1024)

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 import duckdb
 
 from headwater.contract.compile import Compiled, Fate
-from headwater.sql.quote import columns, ident, literal
+from headwater.sql.quote import ident, literal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What became of a relation's rows. The temp table `table` holds them all, in order.
 
+    row   the table's column that numbers them, from 0.
+
     Repairs are counted in cells, over the rows that land.
     """
 
     table: str
+    row: str = "rowid"
     fates: Mapping[Fate, int]
     nulled: int = 0
     defaulted: int = 0
@@ -35,9 +38,11 @@ class Verdict:
 
 def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, table: str) -> Verdict:
     """Judge every row of `relation` into the temp table `table`. One pass."""
-    con.execute(
-        f"CREATE TEMP TABLE {ident(table)} AS {compiled.judge.replace('{input}', relation)}"
-    )
+    query = compiled.judge_over(relation)
+    row = _row(compiled)
+    if row != "rowid":
+        query = f"SELECT *, row_number() OVER () - 1 AS {row} FROM ({query})"
+    con.execute(f"CREATE TEMP TABLE {ident(table)} AS {query}")
     rows = con.execute(
         "SELECT _fate, count(*), sum(_nulled), sum(_defaulted), sum(_clipped), "
         f"count_if(_warned) FROM {ident(table)} GROUP BY _fate"
@@ -45,6 +50,7 @@ def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, tab
     landed = next((row for row in rows if row[0] == Fate.LANDED), (0, 0, 0, 0, 0, 0))
     return Verdict(
         table=table,
+        row=row,
         fates={Fate(row[0]): row[1] for row in rows},
         nulled=int(landed[2]),
         defaulted=int(landed[3]),
@@ -53,15 +59,22 @@ def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, tab
     )
 
 
+def _row(compiled: Compiled) -> str:
+    """What numbers the rows of a judged table. A column called `rowid` hides DuckDB's own, which
+    costs nothing; then the rows are counted, on one thread."""
+    hidden = any(name.lower() == "rowid" for name, _ in compiled.columns)
+    return "_row" if hidden else "rowid"
+
+
 def explain(con: duckdb.DuckDBPyConnection, compiled: Compiled, table: str, into: str) -> None:
     """Name the reasons of all rows of a judged table that carry their input: the temp table
-    `into` gets `_id` (their rowid), `_fate`, `reasons`."""
+    `into` gets `_id` (their number), `_fate`, `reasons`."""
     rejected = (
-        f"(SELECT rowid AS _id, _fate, unnest(_raw) FROM {ident(table)} WHERE _raw IS NOT NULL)"
+        f"(SELECT {_row(compiled)} AS {ident(compiled.row_id)}, "
+        f"_fate AS {ident(compiled.row_fate)}, unnest(_raw) "
+        f"FROM {ident(table)} WHERE _raw IS NOT NULL)"
     )
-    con.execute(
-        f"CREATE TEMP TABLE {ident(into)} AS {compiled.reasons.replace('{input}', rejected)}"
-    )
+    con.execute(f"CREATE TEMP TABLE {ident(into)} AS {compiled.reasons_over(rejected)}")
 
 
 def count_reasons(con: duckdb.DuckDBPyConnection, explained: str) -> dict[str, int]:
@@ -74,31 +87,33 @@ def count_reasons(con: duckdb.DuckDBPyConnection, explained: str) -> dict[str, i
 
 
 def sample_rows(
-    con: duckdb.DuckDBPyConnection, table: str, explained: str, reason: str, limit: int = 20
+    con: duckdb.DuckDBPyConnection, verdict: Verdict, explained: str, reason: str, limit: int = 20
 ) -> list[str]:
     """The input of some rows that broke `reason`, as JSON texts."""
     rows = con.execute(
-        f"SELECT CAST(to_json(t._raw) AS VARCHAR) FROM {ident(table)} t "
-        f"JOIN {ident(explained)} e ON t.rowid = e._id "
+        f"SELECT CAST(to_json(t._raw) AS VARCHAR) FROM {ident(verdict.table)} t "
+        f"JOIN {ident(explained)} e ON t.{verdict.row} = e._id "
         f"WHERE list_contains(e.reasons, {literal(reason)}) ORDER BY e._id LIMIT {int(limit)}"
     ).fetchall()
     return [row[0] for row in rows]
 
 
-def repeated_keys(rows: str, key: Sequence[str], existing: str | None) -> str:
-    """SQL for those of `rows` (with `_id`, in order) whose key came before: in `rows` itself
-    or in `existing`. A key with a NULL in it repeats nothing."""
-    names = columns(key)
+def repeated_keys(rows: str, key: Sequence[str], existing: str | None, row_id: str = "_id") -> str:
+    """SQL for the `_id` of those of `rows` (numbered by `row_id`, in order) whose key came before:
+    in `rows` itself or in `existing`. A key with a NULL in it repeats nothing."""
     there = " AND ".join(f"r.{ident(name)} IS NOT NULL" for name in key)
     known = "FALSE"
     join = ""
     if existing:
-        same = " AND ".join(f"r.{ident(name)} = k.{ident(name)}" for name in key)
-        join = f" LEFT JOIN (SELECT DISTINCT {names}, TRUE AS _known FROM {existing}) k ON {same}"
-        known = "coalesce(k._known, FALSE)"
+        # The key's columns may be called as anything, so here they are numbered.
+        picked = ", ".join(f"{ident(name)} AS key_{n}" for n, name in enumerate(key))
+        same = " AND ".join(f"r.{ident(name)} = k.key_{n}" for n, name in enumerate(key))
+        join = f" LEFT JOIN (SELECT DISTINCT {picked}, TRUE AS known FROM {existing}) k ON {same}"
+        known = "coalesce(k.known, FALSE)"
     partition = ", ".join(f"r.{ident(name)}" for name in key)
+    number = f"r.{ident(row_id)}"
     return (
-        f"SELECT _id FROM (SELECT r._id, {known} AS _known, row_number() OVER "
-        f"(PARTITION BY {partition} ORDER BY r._id) AS _nth FROM ({rows}) r{join} WHERE {there}) "
-        "WHERE _known OR _nth > 1"
+        f"SELECT _id FROM (SELECT {number} AS _id, {known} AS _known, row_number() OVER "
+        f"(PARTITION BY {partition} ORDER BY {number}) AS _nth FROM ({rows}) r{join} "
+        f"WHERE {there}) WHERE _known OR _nth > 1"
     )

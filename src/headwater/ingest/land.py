@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import Check, Compiled, Fate, compile_contract
+from headwater.contract.compile import Check, Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
@@ -59,6 +59,7 @@ class ReadFile:
     shifted     the temp table that tells how many of them stand before a row; "" without any.
     broken      rule -> rows that broke it.
     repeats     rows whose key was there before.
+    is_mended   whether its reader had to read it in another way than at first.
     """
 
     item: Item
@@ -71,6 +72,7 @@ class ReadFile:
     notes: tuple[str, ...]
     broken: dict[str, int]
     repeats: int = 0
+    is_mended: bool = False
 
 
 @dataclass
@@ -259,7 +261,9 @@ class Landing:
 def _numbered(file: ReadFile) -> str:
     """The judged table with each row's place (`_row`, from 0) and how many fragments stand
     before it (`_shift`)."""
-    rows = f"(SELECT *, rowid AS _row FROM {ident(file.verdict.table)})"
+    row = file.verdict.row
+    number = "" if row == "_row" else f", {row} AS _row"
+    rows = f"(SELECT *{number} FROM {ident(file.verdict.table)})"
     if not file.shifted:
         return f"(SELECT *, 0 AS _shift FROM {rows})"
     return (
@@ -348,8 +352,11 @@ def _read_file(
         landing.temp_tables.append(table)
         try:
             verdict = judge(con, compiled, opened.batch.relation, table)
-            if opened.mend():
+            opened.batch.when_read(verdict.received)
+            is_mended = opened.mend()
+            if is_mended:
                 con.execute(f"DROP TABLE {ident(table)}")
+                compiled = _compile(landing.dataset, opened.batch)
                 verdict = judge(con, compiled, opened.batch.relation, table)
             fragments, shifted = _count_fragments(con, landing, opened, table)
         except duckdb.Error as error:
@@ -376,6 +383,7 @@ def _read_file(
             shifted=shifted,
             notes=tuple(notes),
             broken={},
+            is_mended=is_mended,
         )
         _quarantine(con, landing, file, opened)
         return file
@@ -421,8 +429,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
             where=batch.item.path,
             hint="add them to the contract, or set `unexpected_columns: keep`",
         )
-    reserved = [n for n, _ in compiled.columns if n.lower() in _INTERNAL]
-    reserved += [n for n in batch.fields if n.lower() in ("rowid", "_id") and n not in reserved]
+    reserved = [n for n, _ in compiled.columns if n in compiled.clashes or n.lower() in _OURS]
     if reserved:
         raise FileRefused(
             f"the file has a column {reserved[0]!r}, a name that Headwater uses itself",
@@ -432,11 +439,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
     return compiled
 
 
-_INTERNAL = {
-    *ORIGIN_COLUMNS,
-    *("_fate", "_warned", "_nulled", "_defaulted", "_clipped", "_raw", "_row", "_shift", "_id"),
-    "rowid",
-}
+_OURS = {*ORIGIN_COLUMNS, "_row", "_shift"}
 
 
 def _unreadable(item: Item, error: duckdb.Error) -> HeadwaterError:
@@ -599,9 +602,10 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
     """Find the rows whose key came before, and do with them what `on_duplicate` says."""
     contract, con = landing.dataset.contract, lake.con
     key = contract.key
+    row_id = unused("_id", key)
     rows = " UNION ALL ".join(
         f"SELECT {', '.join(ident(name) for name in key)}, "
-        f"{file.file_id} * 1000000000000 + rowid AS _id "
+        f"{file.file_id} * 1000000000000 + {file.verdict.row} AS {ident(row_id)} "
         f"FROM {ident(file.verdict.table)} WHERE _fate = {Fate.LANDED.value}"
         for file in landing.files
     )
@@ -610,7 +614,7 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
     landing.temp_tables.append(table)
     con.execute(
         f"CREATE TEMP TABLE {ident(table)} AS SELECT _id // 1000000000000 AS file_id, "
-        f"_id % 1000000000000 AS _row FROM ({repeated_keys(rows, key, existing)})"
+        f"_id % 1000000000000 AS _row FROM ({repeated_keys(rows, key, existing, row_id)})"
     )
     counts = dict(
         con.execute(f"SELECT file_id, count(*) FROM {ident(table)} GROUP BY file_id").fetchall()
@@ -651,10 +655,21 @@ def _quarantine_repeats(
     )
     opened = open_file(con, file.item, landing.dataset.definition, scratch)
     try:
+        if file.is_mended:
+            _mend_again(con, opened)
         _add_to_quarantine(con, landing, file, opened, rejected)
     finally:
         opened.close()
         _empty(scratch)
+
+
+def _mend_again(con: duckdb.DuckDBPyConnection, opened: OpenItem) -> None:
+    """Bring a file that was opened anew to where it is numbered as it was when it was read."""
+    # What the reader refused is known when the query has ended: after the last row is fetched.
+    counts = f"SELECT count(*), count(COLUMNS(*)) FROM {opened.batch.relation}"
+    (row,) = con.execute(counts).fetchall()
+    opened.batch.when_read(row[0])
+    opened.mend()
 
 
 def _empty(scratch: Path) -> None:

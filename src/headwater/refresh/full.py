@@ -289,7 +289,7 @@ def _settle(
     explain(con, compiled, table, explained)
     build.broken = count_reasons(con, explained)
     for code in build.broken:
-        build.samples[code] = sample_rows(con, table, explained, code)
+        build.samples[code] = sample_rows(con, build.verdict, explained, code)
     failing = {check.code: check for check in compiled.checks if check.remedy is Remedy.FAIL}
     failed = build.verdict.count(Fate.FAILED)
     if failed:
@@ -302,7 +302,7 @@ def _settle(
         con.execute(
             f"CREATE TEMP TABLE {ident(build.quarantine)} AS "
             "SELECT e._id + 1 AS record, e.reasons, CAST(to_json(t._raw) AS VARCHAR) AS content "
-            f"FROM {ident(table)} t JOIN {ident(explained)} e ON t.rowid = e._id "
+            f"FROM {ident(table)} t JOIN {ident(explained)} e ON t.{build.verdict.row} = e._id "
             f"WHERE e._fate = {Fate.QUARANTINED.value}"
         )
 

@@ -6,7 +6,7 @@ contracts, quarantine or the lake.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +63,7 @@ class Batch:
     malformed     records that the relation yields though they cannot be read.
     content_hash  of the item's bytes.
     notes         what the user should know about the item.
+    when_read     to be told how many rows the relation had.
     """
 
     item: Item
@@ -72,6 +73,7 @@ class Batch:
     hidden: Mapping[str, Type] = field(default_factory=dict)
     malformed: Sequence[Malformed] = ()
     notes: Sequence[str] = ()
+    when_read: Callable[[int], None] = lambda rows: None
 
 
 class OpenItem(Protocol):
@@ -80,8 +82,8 @@ class OpenItem(Protocol):
     batch: Batch
 
     def mend(self) -> bool:
-        """Whether the reading went wrong in a way that the reader has mended now: then `batch`
-        has another relation, which is to be read instead. Ask once, after the first reading."""
+        """Whether the reading went wrong in a way that the reader has mended now: then there is
+        another `batch`, which is to be read instead. Ask once, after the first reading."""
         ...
 
     def fragments(self, table: str) -> int:

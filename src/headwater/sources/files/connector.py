@@ -10,7 +10,7 @@ from headwater.contract.contract import UnexpectedColumns
 from headwater.errors import FileRefused
 from headwater.project.definitions import FileDataset, FileFormat
 from headwater.sources.batch import Item, OpenItem
-from headwater.sources.files.csv_files import CsvFile
+from headwater.sources.files.csv_files import DELIMITERS, CsvFile
 from headwater.sources.files.json_lines import JsonLinesFile
 from headwater.sources.files.parquet_files import ParquetFile
 from headwater.sources.files.spool import spool
@@ -34,7 +34,13 @@ def open_file(
     """Open a file for reading in a session. Raises FileRefused with what to do."""
     format_ = definition.format or format_of(item)
     expected = {c.from_ or name: c.type for name, c in definition.columns.items()}
-    spooled = spool(item, scratch, is_text=format_ is not FileFormat.PARQUET)
+    is_csv = format_ is FileFormat.CSV
+    spooled = spool(
+        item,
+        scratch,
+        is_text=format_ is not FileFormat.PARQUET,
+        delimiters="".join(DELIMITERS) if is_csv else "",
+    )
     if format_ is FileFormat.PARQUET:
         return ParquetFile(con, item, spooled)
     if format_ is FileFormat.JSONL:

@@ -3,6 +3,10 @@
 The parse is strict: a line with too many or too few fields, with a broken quote or broken
 UTF-8 is a fragment, never a guess. DuckDB numbers the lines that it refuses; the others keep
 their order, so each record's number is known.
+
+One fault DuckDB lets pass: fields beyond the header's that are empty. A file whose delimiters are
+not as many as its records ask for is looked at again, and where such fields are found it is read
+in another way: with one field more, and each one that a line does not have told from an empty one.
 """
 
 from __future__ import annotations
@@ -16,17 +20,22 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.types import VARCHAR
+from headwater.contract.compile import raw_field, unused
+from headwater.contract.types import VARCHAR, Type
 from headwater.errors import FileRefused
 from headwater.project.definitions import Dialect
-from headwater.sources.batch import Batch, Item
+from headwater.sources.batch import Batch, Item, Malformed
 from headwater.sources.files import originals
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, has_blank_lines, rewrite_lines
 from headwater.sources.files.stray_quotes import MARK, mark_lines
 from headwater.sql.quote import ident, literal
 
-_DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|")
+_BOOLEAN = Type("BOOLEAN")
+_NO_FIELD = "\x1a(no field)"
+"""What stands for a field that a line does not have must be no text of a file. Where it is one
+all the same, its line goes to quarantine."""
 _CODES = {
     "MISSING COLUMNS": "line.too_few_fields",
     "TOO MANY COLUMNS": "line.too_many_fields",
@@ -50,6 +59,12 @@ class CsvFile:
         scratch: Path,
     ) -> None:
         self.con, self.item, self.spooled = con, item, spooled
+        if not spooled.has_text:
+            raise FileRefused(
+                "the file is empty: it has no text",
+                where=item.path,
+                hint="was it still being written? remove it, or run again when it is complete",
+            )
         self.delimiter, self.quote, self.escape = _dialect(con, spooled, dialect, expected)
         has_header = dialect.header is not False
         self.names = _names(item, spooled, self.delimiter, self.quote, expected, has_header)
@@ -57,6 +72,7 @@ class CsvFile:
         self.scratch = scratch
         self.marked: Path | None = None
         self.rewritten = self._rewrite(spooled)
+        self.received = 0
         self.rejects = f"rejects_{id(self)}"
         notes = []
         if spooled.has_mixed_ends:
@@ -67,11 +83,12 @@ class CsvFile:
             fields=dict.fromkeys(self.names, VARCHAR),
             content_hash=spooled.content_hash,
             notes=tuple(notes),
+            when_read=self._count_received,
         )
 
     def _rewrite(self, spooled: Spooled) -> Path | None:
         """A copy with lines that end alike and none that is blank, where that is needed."""
-        if not (spooled.has_mixed_ends or _starts_oddly(spooled)):
+        if not (spooled.has_returns or spooled.has_mixed_ends or _starts_oddly(spooled)):
             return None
         return self._without_blank_lines(spooled)
 
@@ -80,34 +97,138 @@ class CsvFile:
         rewrite_lines(spooled, target, keep_quoted=self.quote == '"')
         return target
 
+    @property
+    def _may_be_quoted(self) -> bool:
+        return bool(self.quote) and (self.quote != '"' or self.spooled.has_quote)
+
+    @property
+    def path(self) -> Path:
+        """The file to parse."""
+        return self.rewritten or self.marked or self.spooled.plain
+
     def _relation(self) -> str:
-        path = self.rewritten or self.marked or self.spooled.plain
-        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in self.names)
+        return self._read_csv(self.names, *self._keeping_refused)
+
+    @property
+    def _keeping_refused(self) -> tuple[str, ...]:
         return (
-            f"read_csv({literal(str(path))}, auto_detect = false, strict_mode = true, "
-            f"header = {str(self.header_lines == 1).lower()}, delim = {literal(self.delimiter)}, "
-            f"quote = {literal(self.quote)}, escape = {literal(self.escape)}, "
-            f"columns = {{{columns}}}, store_rejects = true, rejects_limit = 0, "
-            f"rejects_table = {literal(self.rejects)}, "
-            f"rejects_scan = {literal(self.rejects + '_scan')})"
+            "store_rejects = true",
+            "rejects_limit = 0",
+            f"rejects_table = {literal(self.rejects)}",
+            f"rejects_scan = {literal(self.rejects + '_scan')}",
         )
 
+    def _read_csv(self, names: Sequence[str], *more: str) -> str:
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+        options = [
+            literal(str(self.path)),
+            "auto_detect = false",
+            "strict_mode = true",
+            f"header = {str(self.header_lines == 1).lower()}",
+            f"delim = {literal(self.delimiter)}",
+            f"quote = {literal(self.quote)}",
+            f"escape = {literal(self.escape)}",
+            f"columns = {{{columns}}}",
+            *more,
+        ]
+        return f"read_csv({', '.join(options)})"
+
+    def _count_received(self, rows: int) -> None:
+        self.received = rows
+
     def mend(self) -> bool:
-        """Where lines were refused: whether a quote that never closes has swallowed others (they
-        are freed), or blank lines put the numbers out (they are left out)."""
-        refused = self.con.execute(f"SELECT count(*) FROM {ident(self.rejects)}").fetchone()
-        if not refused or not refused[0]:
-            return False
-        again = self._free_swallowed_lines()
+        """Whether a quote that never closes has swallowed lines (they are freed), blank lines put
+        the numbers of refused lines out (they are left out), or empty fields passed that are too
+        many (then `batch` tells them)."""
+        refused = self._count_refused()
+        freed = bool(refused) and self._free_swallowed_lines()
+        has_more = (freed or not self._has_as_many_delimiters()) and self._has_more_fields()
         # DuckDB counts blank lines when it numbers what it refuses, and no others.
-        if self.rewritten is None and has_blank_lines(self.marked or self.spooled.plain):
-            plain = self.marked or self.spooled.plain
-            self.rewritten = self._without_blank_lines(replace(self.spooled, plain=plain))
-            again = True
-        if again:
-            self.close()
+        numbered = (refused or has_more) and self.rewritten is None
+        rewritten = numbered and has_blank_lines(self.path)
+        if rewritten:
+            self.rewritten = self._without_blank_lines(replace(self.spooled, plain=self.path))
+        if not (freed or has_more or rewritten):
+            return False
+        self.close()
+        if has_more:
+            self.batch = self._telling_fields_apart()
+        else:
             self.batch = replace(self.batch, relation=self._relation())
-        return again
+        return True
+
+    def _count_refused(self) -> int:
+        found = self.con.execute(f"SELECT count(*) FROM {ident(self.rejects)}").fetchone()
+        return int(found[0]) if found else 0
+
+    # ---- empty fields beyond the header's
+
+    def _has_as_many_delimiters(self) -> bool:
+        """Whether the file has no delimiter more than its records need, so none has a field too
+        many. False where that is not known."""
+        there = self.spooled.delimiters.get(self.delimiter)
+        if there is None:
+            return False
+        row = self.con.execute(
+            f"SELECT count(*), sum(length(line) - length(replace(line, {literal(self.delimiter)}, "
+            f"''))) FROM (SELECT any_value(csv_line) AS line FROM {ident(self.rejects)} "
+            "GROUP BY line)"
+        ).fetchone()
+        refused, theirs = row or (0, 0)
+        if refused and self._may_be_quoted:
+            return False
+        needed = (self.received + self.header_lines) * (len(self.names) - 1)
+        return bool(there == needed + (theirs or 0))
+
+    def _more_fields(self, *more: str) -> str:
+        """The relation with one field more, the last. A field that a line does not have is NULL,
+        one that is empty is a text without characters."""
+        further = unused("further", self.names)
+        return self._read_csv(
+            [*self.names, further], "null_padding = true", f"nullstr = {literal(_NO_FIELD)}", *more
+        )
+
+    def _has_more_fields(self) -> bool:
+        """Whether a line has more fields than the header though DuckDB did not refuse it."""
+        further = ident(unused("further", self.names))
+        condition = f"WHERE {further} IS NOT NULL"
+        found = None
+        for more in ((), ("parallel = false",)):
+            source = self._more_fields("ignore_errors = true", *more)
+            try:
+                found = self.con.execute(f"SELECT count(*) FROM {source} {condition}").fetchone()
+                break
+            except duckdb.Error:
+                # DuckDB cannot read in parallel so where quoted values hold line ends.
+                if more:
+                    raise
+        return bool(found and found[0])
+
+    def _telling_fields_apart(self) -> Batch:
+        first, last = self.names[0], self.names[-1]
+        further = unused("further", self.names)
+        taken = [*self.names, further]
+        few, many, mark = (unused(name, taken) for name in ("_few", "_many", "_mark"))
+        picked = [f"nullif({ident(name)}, '') AS {ident(name)}" for name in self.names]
+        picked += [
+            f"{ident(last)} IS NULL AS {ident(few)}",
+            f"{ident(further)} IS NOT NULL AS {ident(many)}",
+            f"{ident(first)} IS NOT DISTINCT FROM {literal(MARK)} AS {ident(mark)}",
+        ]
+        slowly = ["parallel = false"] if self._may_be_quoted else []
+        source = self._more_fields(*self._keeping_refused, *slowly)
+        return replace(
+            self.batch,
+            relation=f"(SELECT {', '.join(picked)} FROM {source})",
+            hidden=dict.fromkeys((few, many, mark), _BOOLEAN),
+            malformed=(
+                Malformed("line.broken_quote", raw_field(mark)),
+                Malformed("line.too_few_fields", raw_field(few)),
+                Malformed("line.too_many_fields", raw_field(many)),
+            ),
+        )
+
+    # ---- quotes that never close
 
     def _free_swallowed_lines(self) -> bool:
         if not self.quote or self.escape != self.quote:
@@ -127,9 +248,10 @@ class CsvFile:
         self.rewritten = self._rewrite(replace(self.spooled, plain=marked))
         return True
 
+    # ---- after the reading
+
     def fragments(self, table: str) -> int:
-        found = self.con.execute(f"SELECT count(*) FROM {ident(self.rejects)}").fetchone()
-        if not found or not found[0]:
+        if not self._count_refused():
             return 0
         arms = " ".join(
             f"WHEN {literal(kind)} THEN {literal(code)}" for kind, code in _CODES.items()
@@ -146,8 +268,8 @@ class CsvFile:
         return int(made[0]) if made else 0
 
     def originals(self, records: Sequence[int], table: str) -> None:
-        path = originals.universal(self.spooled, self.rewritten)
-        if self.quote and (self.quote != '"' or self.spooled.has_quote):
+        path = self.spooled.plain
+        if self._may_be_quoted:
             found = originals.quoted_lines(
                 path,
                 self.marked or path,
@@ -159,7 +281,11 @@ class CsvFile:
         else:
             single = len(self.names) == 1 and self.rewritten is None
             found = originals.lines(
-                path, records, skip=self.header_lines, blanks="none" if single else "empty"
+                path,
+                records,
+                skip=self.header_lines,
+                blanks="none" if single else "empty",
+                returns=self.spooled.has_returns,
             )
         originals.fill(self.con, table, found, records)
 
@@ -192,9 +318,9 @@ def _dialect(
         ).fetchone()
     except duckdb.Error:
         sniffed = None
-    if sniffed and sniffed[0] in _DELIMITERS and sniffed[0] in first:
+    if sniffed and sniffed[0] in DELIMITERS and sniffed[0] in first:
         return sniffed[0], quote, escape
-    counts = {mark: first.count(mark) for mark in _DELIMITERS}
+    counts = {mark: first.count(mark) for mark in DELIMITERS}
     return max(counts, key=lambda mark: counts[mark]), quote, escape
 
 
@@ -202,7 +328,7 @@ def _delimiter_of(header: str, quote: str, expected: Sequence[str]) -> str:
     """The delimiter under which the header names most of the expected columns."""
     wanted = {name.lower() for name in expected}
     scores = {}
-    for mark in _DELIMITERS:
+    for mark in DELIMITERS:
         fields = {name.strip().lower() for name in _split(header, mark, quote)}
         scores[mark] = len(fields & wanted)
     best = max(scores, key=lambda mark: scores[mark])

@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import duckdb
 
-from headwater.sources.files.spool import Spooled
+from headwater.sources.files.spool import BOM
 from headwater.sql.quote import ident, rows
 
 _BLOCK_RECORDS = 20_000
@@ -52,10 +52,13 @@ def _flush(con: duckdb.DuckDBPyConnection, table: str, block: list[tuple[int, in
     block.clear()
 
 
-def lines(path: Path, records: Sequence[int], *, skip: int, blanks: Blanks) -> Iterator[Found]:
+def lines(
+    path: Path, records: Sequence[int], *, skip: int, blanks: Blanks, returns: bool = False
+) -> Iterator[Found]:
     """The lines of those `records`; the first `skip` lines that hold any are the header's.
 
-    blanks   which lines are no records: none, empty ones, or those of white space too.
+    blanks    which lines are no records: none, empty ones, or those of white space too.
+    returns   whether a carriage return alone ends a line too.
 
     Reads block by block and looks at a block's single lines only where it holds one of them.
     """
@@ -63,9 +66,11 @@ def lines(path: Path, records: Sequence[int], *, skip: int, blanks: Blanks) -> I
     next_wanted = next(wanted, None)
     record, line = -skip, 0
     with path.open("rb") as source:
-        while next_wanted is not None and (block := source.read(_BLOCK_BYTES)):
-            pieces = (block + source.readline()).split(b"\n")
-            if not pieces[-1]:
+        for block in _whole_lines(source, returns=returns):
+            if next_wanted is None:
+                break
+            pieces = block.splitlines() if returns else block.split(b"\n")
+            if not returns and not pieces[-1]:
                 pieces.pop()
             numbered = _may_be_blank(pieces, blanks)
             if numbered:
@@ -79,6 +84,25 @@ def lines(path: Path, records: Sequence[int], *, skip: int, blanks: Blanks) -> I
                 next_wanted = next(wanted, None)
             record += count
             line += len(pieces)
+
+
+def _whole_lines(source: BinaryIO, *, returns: bool) -> Iterator[bytes]:
+    """A file in blocks that end where a line does; without the byte order mark."""
+    held = b""
+    if source.read(len(BOM)) != BOM:
+        source.seek(0)
+    while block := source.read(_BLOCK_BYTES):
+        if not returns:
+            yield block + source.readline()
+            continue
+        block = held + block
+        # A carriage return at the very end may belong to a line feed that is still to come.
+        end = max(block.rfind(b"\n"), block.rfind(b"\r", 0, -1)) + 1
+        held = block[end:]
+        if end:
+            yield block[:end]
+    if held:
+        yield held
 
 
 def _may_be_blank(pieces: list[bytes], blanks: Blanks) -> bool:
@@ -99,7 +123,7 @@ def quoted_lines(
 
     def feed() -> Iterator[str]:
         with path.open("rb") as source, structure.open("rb") as shape:
-            for line, seen in zip(source, shape, strict=False):
+            for line, seen in zip(each_line(source), each_line(shape), strict=False):
                 taken.append(line)
                 yield seen.decode("latin-1")
 
@@ -122,7 +146,7 @@ def quoted_lines(
         first_line += count
 
 
-def universal(spooled: Spooled, rewritten: Path | None) -> Path:
-    """The file whose lines to number. A carriage return alone ends no line in the original as
-    we read it, so then the rewritten copy serves."""
-    return rewritten if spooled.has_returns and rewritten else spooled.plain
+def each_line(source: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, each with its end: a line feed, a carriage return, or the two."""
+    for block in _whole_lines(source, returns=True):
+        yield from block.splitlines(keepends=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from headwater.errors import FileRefused
 from headwater.sources.batch import Item
 
 BLOCK_BYTES = 4 << 20
+BOM = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -33,6 +34,8 @@ class Spooled:
     has_crlf       whether lines end with carriage return and line feed.
     has_returns    whether there are carriage returns alone.
     has_quote      whether a double quote occurs.
+    has_text       whether there is anything but line ends and a byte order mark.
+    delimiters     how often each of some single characters occurs.
     """
 
     plain: Path
@@ -42,21 +45,26 @@ class Spooled:
     has_crlf: bool
     has_returns: bool
     has_quote: bool
+    has_text: bool
+    delimiters: Mapping[str, int]
 
     @property
     def has_mixed_ends(self) -> bool:
         return self.has_feeds + self.has_crlf + self.has_returns > 1
 
 
-def spool(item: Item, scratch: Path, *, is_text: bool) -> Spooled:
-    """Look over a file. Raises FileRefused for an empty, binary, unreadable or cut-off one."""
+def spool(item: Item, scratch: Path, *, is_text: bool, delimiters: str = "") -> Spooled:
+    """Look over a file, and count the ASCII characters `delimiters` in it.
+
+    Raises FileRefused for an empty, binary, unreadable or cut-off one.
+    """
     if item.size_bytes == 0:
         raise FileRefused(
             "the file is empty (0 bytes)",
             where=item.path,
             hint="was it still being written? remove it, or run again when it is complete",
         )
-    facts = _Facts(is_text)
+    facts = _Facts(is_text, delimiters)
     try:
         with item.absolute.open("rb") as raw:
             packed = raw.read(2) == _GZIP_MAGIC
@@ -89,8 +97,10 @@ def content_hash(item: Item) -> str:
 
 
 class _Facts:
-    def __init__(self, is_text: bool) -> None:
+    def __init__(self, is_text: bool, delimiters: str) -> None:
         self.is_text = is_text
+        self.delimiters = dict.fromkeys(delimiters, 0)
+        self.has_text = False
         self.hash = hashlib.sha256()
         self.head = b""
         self.last = b""
@@ -101,6 +111,12 @@ class _Facts:
             self.head += block[: 65536 - len(self.head)]
         if not self.is_text:
             return
+        if not self.has_text:
+            self.has_text = bool(block.removeprefix(BOM).strip(b"\r\n"))
+        for mark in self.delimiters:
+            # To find none is ten times as fast as to count none.
+            if (sign := mark.encode()) in block:
+                self.delimiters[mark] += block.count(sign)
         if b"\r" in block or self.last == b"\r":
             # A pair may be split between two blocks: look at the end of the last one again.
             seen = self.last + block if self.last == b"\r" else block
@@ -123,6 +139,8 @@ class _Facts:
             has_crlf=self.has_crlf,
             has_returns=self.has_returns or self.last == b"\r",
             has_quote=self.has_quote,
+            has_text=self.has_text,
+            delimiters=self.delimiters,
         )
 
 
@@ -257,7 +275,7 @@ class _Rewriter:
         if not text:
             return text
         if self.is_start:
-            text, self.is_start = text.removeprefix(b"\xef\xbb\xbf"), False
+            text, self.is_start = text.removeprefix(BOM), False
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         while b"\n\n" in text:
             text = text.replace(b"\n\n", b"\n")

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+
+from headwater.sources.files.originals import each_line
 
 MARK = "\x1a"
 """Stands for a line whose quote does not close; too few fields, or too many where one is meant."""
@@ -25,10 +27,11 @@ def mark_lines(source: Path, target: Path, delimiter: str, quote: str, fields: i
     """Copy a file, line for line, with MARK in place of each line that begins no record of
     properly quoted fields. Returns how many were replaced. Memory: MAX_LINES lines."""
     complete = _record_pattern(delimiter, quote)
-    mark = (MARK if fields > 1 else f"{MARK}{delimiter}{MARK}").encode() + b"\n"
+    mark = (MARK if fields > 1 else f"{MARK}{delimiter}{MARK}").encode()
     sign = quote.encode()
     replaced = 0
-    with source.open("rb") as lines, target.open("wb") as out:
+    with source.open("rb") as text, target.open("wb") as out:
+        lines = each_line(text)
         ahead: deque[bytes] = deque()
         while True:
             _fill(ahead, lines, 1)
@@ -42,13 +45,13 @@ def mark_lines(source: Path, target: Path, delimiter: str, quote: str, fields: i
                 for _ in range(taken):
                     out.write(ahead.popleft())
             else:
-                ahead.popleft()
-                out.write(mark)
+                line = ahead.popleft()
+                out.write(mark + line[len(line.rstrip(b"\r\n")) :])
                 replaced += 1
 
 
 def _lines_of_record(
-    ahead: deque[bytes], lines: BinaryIO, complete: re.Pattern[bytes], sign: bytes
+    ahead: deque[bytes], lines: Iterator[bytes], complete: re.Pattern[bytes], sign: bytes
 ) -> int:
     """How many lines make one record from here on; 0 if none do. A line whose quotes pair up is
     one record, right or wrong: the parser says what is wrong with it."""
@@ -65,7 +68,7 @@ def _lines_of_record(
     return 0
 
 
-def _fill(ahead: deque[bytes], lines: BinaryIO, count: int) -> None:
+def _fill(ahead: deque[bytes], lines: Iterator[bytes], count: int) -> None:
     if len(ahead) < count:
         ahead.extend(islice(lines, count - len(ahead)))
 
