@@ -34,19 +34,22 @@ def open_file(
     """Open a file for reading in a session. Raises FileRefused with what to do."""
     format_ = definition.format or format_of(item)
     expected = {c.from_ or name: c.type for name, c in definition.columns.items()}
-    is_csv = format_ is FileFormat.CSV
-    spooled = spool(
-        item,
-        scratch,
-        is_text=format_ is not FileFormat.PARQUET,
-        delimiters="".join(DELIMITERS) if is_csv else "",
-    )
+    counted = _counted(definition) if format_ is FileFormat.CSV else ""
+    spooled = spool(item, scratch, is_text=format_ is not FileFormat.PARQUET, delimiters=counted)
     if format_ is FileFormat.PARQUET:
         return ParquetFile(con, item, spooled)
     if format_ is FileFormat.JSONL:
         all_keys = definition.unexpected_columns is not UnexpectedColumns.IGNORE
         return JsonLinesFile(con, item, spooled, expected, scratch, all_keys=all_keys)
     return CsvFile(con, item, spooled, definition.dialect, list(expected), scratch)
+
+
+def _counted(definition: FileDataset) -> str:
+    """The characters that may be the delimiter of a CSV file, where it is one byte."""
+    stated = definition.dialect.delimiter
+    if not stated:
+        return "".join(DELIMITERS)
+    return stated if len(stated) == 1 and stated.isascii() else ""
 
 
 def format_of(item: Item) -> FileFormat:
