@@ -68,6 +68,7 @@ class Lake:
         self.con = con
         self.folder = folder
         self.locks = locks
+        self._made_at = 0  # the snapshot that made it, if it was made just now
 
     # ---- opening
 
@@ -151,8 +152,10 @@ class Lake:
         self._refuse_strangers()
         # Settings can only be made for schemas that are committed. Whoever is killed before
         # the format is written has made no lake yet: the next one does all of it again.
-        self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.headwater")
-        self.con.execute("CREATE SCHEMA IF NOT EXISTS lake.built")
+        self.con.execute(
+            "BEGIN; CREATE SCHEMA IF NOT EXISTS lake.headwater; "
+            "CREATE SCHEMA IF NOT EXISTS lake.built; COMMIT"
+        )
         for schema, limit in (("headwater", INLINED_RECORDS), ("built", 0)):
             self.con.execute(
                 f"CALL lake.set_option('data_inlining_row_limit', {limit}, "
@@ -172,6 +175,7 @@ class Lake:
                     }
                 ],
             )
+        self._made_at = commit.snapshot_id
 
     def _format(self) -> tuple[int, str] | None:
         """The lake's format and the Headwater that made it; None where there is none yet."""
@@ -241,6 +245,8 @@ class Lake:
     def state(self) -> State:
         """What the state tables say, all at one snapshot. Costs about 50 ms, and grows with
         the number of files, builds and names ever recorded."""
+        if self._made_at and self._made_at == self.newest_snapshot_id():
+            return State(snapshot_id=self._made_at)  # nobody has written to it yet
         with self.reading():
             return self.state_within()
 

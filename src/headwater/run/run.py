@@ -28,7 +28,7 @@ from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInpu
 from headwater.ingest.land import Landing, land
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
-from headwater.lake.state import Build, LandedFile, Position, State
+from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
@@ -577,7 +577,7 @@ class _Run:
             is_large=len(self.positions) > LARGE_COMMIT,
         )
         with self.lake.commit(note) as commit:
-            before = self.lake.release()
+            before = self.released_before(commit)
             decision = self.decide_release(before.names)
             report.moves, report.held = decision.moves, decision.held
             report.removed = decision.removed
@@ -589,6 +589,13 @@ class _Run:
             commit.note("runs", [self.run_row(report)])
         report.seconds = time.monotonic() - self.clock
         return report
+
+    def released_before(self, commit: Commit) -> Release:
+        """The names that the release will move: as we know them, unless somebody else committed
+        since."""
+        if commit.snapshot_id == self.state.snapshot_id + 1:
+            return Release(self.state.release_id, self.state.released)
+        return self.lake.release()
 
     def decide_release(self, released: Mapping[DatasetName, Position]) -> ReleaseDecision:
         ready = {name: p for name, p in self.positions.items() if name in self.selected}
