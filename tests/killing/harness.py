@@ -224,7 +224,7 @@ def _orphans(lake: Path) -> set[str]:
             for table in ("ducklake_data_file", "ducklake_delete_file")
             for row in con.execute(f"SELECT path FROM {table}")
         }
-    return {path.name for path in (lake / "data" / "built").glob("*/*.parquet")} - known
+    return {path.name for path in (lake / "data").glob("*/*/*.parquet")} - known
 
 
 def main(folder: Path, kills: int, seed: int) -> dict[str, object]:

@@ -39,7 +39,7 @@ from headwater.sql.quote import dotted, ident, literal
 
 _METADATA = "__ducklake_metadata_lake"
 """Where DuckLake attaches its own catalog's tables."""
-INLINED_RECORDS = 1000
+INLINED_RECORDS = 100
 """Up to so many rows of one write to a state table are kept in the catalog, not in a file of
 their own. Rows of built tables never are: DuckLake 1.0 keeps inlined structs as text and does
 not read every type back from it as it was."""
@@ -92,9 +92,11 @@ class Lake:
             con = connect(limits)
             extensions.load(con, *extensions.LAKE)
             lake = cls(con, folder, locks)
+            is_new = not catalog.exists()
             lake._attach(catalog, read_only=False)
             try:
-                lake._prepare()
+                if is_new or not lake._is_made():
+                    lake._make()
             except BaseException:
                 con.close()
                 raise
@@ -130,6 +132,7 @@ class Lake:
 
     def _attach(self, catalog: Path, *, read_only: bool) -> None:
         options = [
+            "DATA_INLINING_ROW_LIMIT 0",
             f"DATA_PATH {quote_path(self.folder / 'data')}",
             "OVERRIDE_DATA_PATH true",  # the folder may have been moved
             "META_JOURNAL_MODE 'WAL'",
@@ -145,22 +148,24 @@ class Lake:
             self.con.close()
             raise _explain(error, self.folder) from error
 
-    def _prepare(self) -> None:
+    def _is_made(self) -> bool:
         if self._format():
             self._check_format()
-            return
+            return True
         self._refuse_strangers()
+        return False
+
+    def _make(self) -> None:
         # Settings can only be made for schemas that are committed. Whoever is killed before
         # the format is written has made no lake yet: the next one does all of it again.
         self.con.execute(
             "BEGIN; CREATE SCHEMA IF NOT EXISTS lake.headwater; "
             "CREATE SCHEMA IF NOT EXISTS lake.built; COMMIT"
         )
-        for schema, limit in (("headwater", INLINED_RECORDS), ("built", 0)):
-            self.con.execute(
-                f"CALL lake.set_option('data_inlining_row_limit', {limit}, "
-                f"schema => {literal(schema)})"
-            )
+        self.con.execute(
+            f"CALL lake.set_option('data_inlining_row_limit', {INLINED_RECORDS}, "
+            "schema => 'headwater')"
+        )
         with self._transaction(CommitNote(message="make the lake")) as commit:
             for table, columns in STATE_TABLES.items():
                 body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
@@ -399,7 +404,7 @@ class Lake:
 
     def _unlink_unknown(self, pattern: str) -> None:
         """Remove those of the data files that no snapshot knows."""
-        files = list((self.folder / "data" / "built").glob(pattern))
+        files = list((self.folder / "data").glob(f"*/{pattern}"))
         if not files:
             return
         tables = ("ducklake_data_file", "ducklake_delete_file")

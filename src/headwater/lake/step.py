@@ -30,8 +30,8 @@ class StepIdentity:
     """Which step of which run this is, and what it was planned on.
 
     table      the built table that it writes.
-    expected   that table's newest position when the step was planned; None: there is no such
-               table yet.
+    planned_at the lake's newest snapshot when the step was planned.
+    expected   the table's newest position then; None: there is no such table yet.
     there      the columns that the table has, name -> type.
     """
 
@@ -40,6 +40,7 @@ class StepIdentity:
     dataset: DatasetName
     table: str
     fingerprint: str
+    planned_at: int
     expected: Position | None
     action: str
     reason: str
@@ -65,6 +66,8 @@ class ComputedStep(Protocol):
 
 def give_way_if_moved(commit: Commit, identity: StepIdentity) -> None:
     """Raise Superseded if the built table was committed to since the step was planned."""
+    if commit.snapshot_id == identity.planned_at + 1:
+        return  # nothing was
     expected = identity.expected.snapshot_id if identity.expected else None
     if commit.newest(identity.dataset, identity.table) != expected:
         raise Superseded(

@@ -209,6 +209,7 @@ class _Run:
             dataset=name,
             table=table,
             fingerprint=mark,
+            planned_at=self.state.snapshot_id,
             expected=build.position if build else None,
             action=action.value,
             reason=reason,
