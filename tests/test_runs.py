@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 
+import pytest
+
 from headwater.names import DatasetName
 
 GOOD = "a,b\n1,x\n2,y\n"
@@ -409,6 +411,17 @@ def test_the_release_is_consistent_after_a_run_of_one_model(project):
     assert names(report.held) == {"s.t", "m.strict"}
     made.run(select="m.other")
     assert released_and_read(made)
+
+
+@pytest.mark.parametrize("key", ["rowid", "id", "_id", "_row"])
+def test_a_model_keeps_the_first_row_of_a_key_whatever_its_columns_are_called(project, key):
+    query = f"SELECT * FROM (VALUES (1, 3, 'a'), (2, 3, 'b'), (1, 3, 'c')) t({key}, rowid_, v)"
+    if key == "id":
+        query = query.replace("rowid_", "rowid")
+    made = project({"models/m/x.sql": f"/*\nkey: {key}\non_duplicate: keep first\n*/\n{query}"})
+    report = made.run(select="m.x")
+    assert report.exit_code == 0, report.as_dict()
+    assert made.ask("SELECT v FROM m.x ORDER BY v") == [("a",), ("b",)]
 
 
 EARLIER = {"data/a.csv": GOOD, "models/m/x.sql": "SELECT a FROM s.t", "models/m/y.sql": "FROM m.x"}

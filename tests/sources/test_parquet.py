@@ -14,6 +14,10 @@ import pytest
 from tests.reading import Landed, read
 
 
+NOON = datetime(2020, 1, 1, 12)
+NOON_NS = 1_577_880_000 * 10**9
+
+
 def parquet(**columns: pa.Array) -> bytes:
     target = io.BytesIO()
     pq.write_table(pa.table(columns), target)
@@ -76,8 +80,9 @@ def test_a_row_that_breaks_the_contract_keeps_its_values_as_json(tmp_path):
         (pa.array(["7", "7.5"]), "bigint", [7]),
         (pa.array([[1.0], [1.5]]), "integer[]", [[1]]),
         (pa.array([0.5, 1e300]), "float", [0.5]),
+        (pa.array([NOON_NS, NOON_NS + 1], pa.timestamp("ns")), "timestamp", [NOON]),
     ],
-    ids=["double", "bigint", "decimal", "timestamp", "text", "list", "float"],
+    ids=["double", "bigint", "decimal", "timestamp", "text", "list", "float", "nanoseconds"],
 )
 def test_a_value_that_is_not_exactly_one_of_the_type_is_quarantined(tmp_path, values, wanted, kept):
     landed = read_parquet(tmp_path, parquet(a=values), {"a": wanted})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import Compiled, Fate, compile_contract
+from headwater.contract.compile import Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import Contract, OnDuplicate, Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine import python_model
@@ -331,15 +331,19 @@ class BrokenBuild(ContractBroken):
 
 def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contract) -> None:
     key = list(contract.key)
-    rows = f"SELECT {column_list(key)}, rowid AS _id FROM {build.result}"
-    repeats = repeated_keys(rows, key, None)
+    rows, number = _numbered(build)
+    picked = f"SELECT {column_list(key)}, {ident(number)} FROM {rows}"
+    repeats = repeated_keys(picked, key, None, number)
     found = con.execute(f"SELECT count(*) FROM ({repeats})").fetchone()
     count = int(found[0]) if found else 0
     build.checks.append(("key.duplicate", Remedy.FAIL))
     if not count:
         return
     if contract.on_duplicate is OnDuplicate.KEEP_FIRST:
-        con.execute(f"DELETE FROM {build.result} WHERE rowid IN ({repeats})")
+        con.execute(
+            f"CREATE OR REPLACE TABLE {build.result} AS SELECT {column_list(build.columns)} "
+            f"FROM {rows} WHERE {ident(number)} NOT IN ({repeats})"
+        )
         build.deduplicated = count
         build.verdict = build.verdict or Verdict(table="", fates={Fate.LANDED: build.row_count})
         build.row_count -= count
@@ -348,8 +352,8 @@ def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contr
     build.samples["key.duplicate"] = [
         row[0]
         for row in con.execute(
-            f"SELECT CAST(to_json(t) AS VARCHAR) FROM {build.result} t "
-            f"WHERE rowid IN ({repeats}) LIMIT 20"
+            f"SELECT CAST(to_json(t) AS VARCHAR) FROM (SELECT {column_list(build.columns)} "
+            f"FROM {rows} WHERE {ident(number)} IN ({repeats}) LIMIT 20) t"
         ).fetchall()
     ]
     raise BrokenBuild(
@@ -359,6 +363,15 @@ def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contr
         f"the key ({', '.join(key)}): it is there already",
         "group by the key, or set `on_duplicate: keep first`",
     )
+
+
+def _numbered(build: FullBuild) -> tuple[str, str]:
+    """The result's rows with what numbers them, in order: DuckDB's own `rowid`, which costs
+    nothing, unless a column hides it."""
+    if "rowid" not in {name.lower() for name in build.columns}:
+        return build.result, "rowid"
+    number = unused("_row", build.columns)
+    return f"(SELECT *, row_number() OVER () AS {ident(number)} FROM {build.result})", number
 
 
 _RUNTIME = (

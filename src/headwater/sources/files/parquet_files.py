@@ -31,6 +31,8 @@ class ParquetFile:
         fields: dict[str, Type] = {}
         picked = []
         for name, kind, *_ in rows:
+            if kind == "TIMESTAMP_NS" and self._is_finer(source, name):
+                kind = "VARCHAR"  # whether such a moment can land is the contract's business
             fields[name], expression = _field(name, kind)
             picked.append(f"{expression} AS {ident(name)}")
         self.batch = Batch(
@@ -39,6 +41,13 @@ class ParquetFile:
             fields=fields,
             content_hash=spooled.content_hash,
         )
+
+    def _is_finer(self, source: str, name: str) -> bool:
+        """Whether a column has moments between two microseconds, which no lake stores."""
+        found = self.con.execute(
+            f"SELECT bool_or(epoch_ns({ident(name)}) % 1000 <> 0) FROM {source}"
+        ).fetchone()
+        return bool(found and found[0])
 
     def mend(self) -> bool:
         return False
@@ -62,6 +71,8 @@ def _field(name: str, kind: str) -> tuple[Type, str]:
         return Type("TIMESTAMP"), f"CAST({ident(name)} AS TIMESTAMP)"
     if kind in ("HUGEINT", "UHUGEINT"):
         return parse_type(kind), f"CAST({ident(name)} AS {parse_type(kind).sql})"
+    if kind == "VARCHAR":
+        return VARCHAR, f"CAST({ident(name)} AS VARCHAR)"
     try:
         return parse_type(kind), ident(name)
     except ValueError:
