@@ -107,6 +107,7 @@ def _read(folder: Path, dataset: SourceDataset) -> Landed:
         dataset=dataset.name,
         table=f"t{step}",
         fingerprint="f",
+        planned_at=0,
         expected=None,
         action="land",
         reason="test",
