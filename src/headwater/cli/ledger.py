@@ -12,7 +12,8 @@ _SOMETIMES = (
 
 
 def command(out: Output, dataset: str, project: str, run_id: str, limit: int) -> int:
-    wanted = "(SELECT max(run_id) FROM lake.headwater.ledger)" if run_id == "last" else "?"
+    newest = "(SELECT max_by(run_id, committed_at) FROM lake.headwater.ledger)"
+    wanted = newest if run_id == "last" else "?"
     conditions, parameters = ["TRUE"], []
     if dataset:
         conditions.append("(dataset = ? OR dataset LIKE '%.' || ?)")

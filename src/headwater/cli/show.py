@@ -144,7 +144,8 @@ def _show_failed(out: Output, lake: Lake, name: DatasetName, limit: int) -> int:
     rows = lake.con.execute(
         "SELECT run_id, check_name, remedy, failed_rows, sample, checked_at "
         "FROM lake.headwater.checks WHERE dataset = ? AND status = 'broken' "
-        "AND run_id = (SELECT max(run_id) FROM lake.headwater.checks WHERE dataset = ?) "
+        "AND run_id = "
+        "(SELECT max_by(run_id, checked_at) FROM lake.headwater.checks WHERE dataset = ?) "
         "ORDER BY failed_rows DESC",
         [str(name), str(name)],
     ).fetchall()

@@ -83,7 +83,8 @@ def _failures(lake: Lake) -> dict[str, str]:
 def _unfinished(lake: Lake) -> list[str]:
     rows = lake.con.execute(
         "SELECT DISTINCT run_id FROM lake.headwater.steps WHERE run_id NOT IN "
-        "(SELECT run_id FROM lake.headwater.runs) AND run_id > "
-        "coalesce((SELECT max(run_id) FROM lake.headwater.runs), '') ORDER BY run_id"
+        "(SELECT run_id FROM lake.headwater.runs) AND started_at > "
+        "coalesce((SELECT max(started_at) FROM lake.headwater.runs), TIMESTAMP 'epoch') "
+        "ORDER BY run_id"
     ).fetchall()
     return [row[0] for row in rows]
