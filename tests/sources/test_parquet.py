@@ -13,7 +13,6 @@ import pytest
 
 from tests.reading import Landed, read
 
-
 NOON = datetime(2020, 1, 1, 12)
 NOON_NS = 1_577_880_000 * 10**9
 
