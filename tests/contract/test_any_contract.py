@@ -6,7 +6,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.contract.contract import Contract, Remedy
@@ -166,14 +166,14 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120)
 @given(contracts(), ROWS, st.sampled_from(["quarantine", "fail"]))
 def test_the_compiled_contract_agrees_with_an_obvious_one(contract, rows, room):
     found = judge_rows(Contract.model_validate(contract), rows, otherwise=Remedy(room))
     assert found == [judged_plainly(contract, row, room) for row in rows]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(contracts(), ROWS)
 def test_every_row_has_one_fate_and_a_reason_unless_it_lands(contract, rows):
     found = judge_rows(Contract.model_validate(contract), rows)

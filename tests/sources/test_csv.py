@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reading import Landed, Quarantined, read
@@ -403,7 +403,7 @@ def _agrees_with_a_plain_reading(text: str, delimiter: str) -> None:
     assert landed.is_balanced
 
 
-RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RANDOM = settings(max_examples=40)
 
 
 @RANDOM
