@@ -40,6 +40,7 @@ def an_error(kind: type[HeadwaterError]) -> HeadwaterError:
             dataset=DatasetName("a", "b"),
             table="t",
             fingerprint="f",
+            planned_at=0,
             expected=Position("t", 1),
             action="build",
             reason="why",
