@@ -17,17 +17,15 @@ from typing import Any
 import duckdb
 
 from headwater.contract.compile import raw_field
-from headwater.contract.types import VARCHAR, Type
+from headwater.contract.types import JSON, VARCHAR, Type
 from headwater.errors import FileRefused
 from headwater.sources.batch import Batch, Item, Malformed
 from headwater.sources.files import originals
 from headwater.sources.files.discover import unchanged
-from headwater.sources.files.spool import Spooled, rewrite_lines
+from headwater.sources.files.spool import BOM, Spooled, rewrite_lines
 from headwater.sql.quote import ident, literal
 
 RECORD = "_json"
-JSON = Type("JSON")
-BOM = b"\xef\xbb\xbf"
 MAX_OBJECT_BYTES = 16 << 20
 """A longer line is no record. (DuckDB reads in blocks of this size.)"""
 EXACT_DIGITS = 15
