@@ -86,7 +86,7 @@ class JsonLinesFile:
             _write_long_numbers_as_text(self.path, source, expected)
         malformed = [
             Malformed("line.broken_json", f"{raw_field(RECORD)} IS NULL"),
-            Malformed("line.no_object", f"json_type({raw_field(RECORD)}) <> 'OBJECT'"),
+            Malformed("line.no_object", _is_no_object(raw_field(RECORD))),
         ]
         if keys.are_repeated:
             wanted = None if all_keys else [name.lower() for name in expected]
@@ -163,6 +163,13 @@ def _field(name: str, spellings: Sequence[str], kind: Type) -> str:
     extract = "json_extract" if kind == JSON else "json_extract_string"
     others = [f"{extract}(json, {literal(_path(other))})" for other in spellings if other != name]
     return f"coalesce({', '.join([found, *others])})"
+
+
+def _is_no_object(record: str) -> str:
+    """SQL that is true for JSON that is no object. Its first character tells that for nothing;
+    where that may be a blank, it is parsed."""
+    begins = f"starts_with(CAST({record} AS VARCHAR), '{{')"
+    return f"NOT ({begins} OR json_type({record}) = 'OBJECT')"
 
 
 def _path(key: str) -> str:
