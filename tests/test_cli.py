@@ -473,6 +473,11 @@ def test_the_catalogs_name_nothing_else(made, sql):
     assert hw.open_project(made).query(sql).rows() == []
 
 
+def test_the_catalogs_name_what_is_released(made):
+    sql = "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL"
+    assert hw.open_project(made).query(sql).rows() == [("m", "x"), ("s", "t")]
+
+
 def test_a_dataset_that_is_built_but_held_back_cannot_be_queried(project):
     made = project(
         {"data/a.csv": "a,b\n1,x\n", "models/m/bad.sql": "SELECT CAST(b AS INTEGER) AS n FROM s.t"}
