@@ -32,8 +32,9 @@ TABLE_FUNCTIONS = frozenset(
 """The table functions that a query may call without `allow_files`."""
 
 _EXPLAIN = re.compile(r"\A\s*explain\b(\s*analyze\b)?(\s*\([^()]*\)(?=\s*[a-z]))?", re.IGNORECASE)
-_CATALOGS = ("information_schema", "pg_catalog")
-_CATALOG_TABLES = ("sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema")
+_CATALOGS = re.compile(
+    r"information_schema|pg_catalog|sqlite_(temp_)?(master|schema)", re.IGNORECASE
+)
 _ABOUT_THE_QUERY = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
@@ -120,6 +121,8 @@ def query(
             _confine(lake)
         tables = _tables(sql)
         lake.con.execute("BEGIN")
+        if _CATALOGS.search(sql):  # it asks which tables there are
+            tables = sorted({*tables, *((*name,) for name in lake.release().names)})
         _place(lake, tables, allow_files)
         return QueryResult(lake, lake.con.sql(sql))
     except duckdb.Error as error:
@@ -223,8 +226,7 @@ def _confine(lake: Lake) -> None:
 
 
 def _place(lake: Lake, tables: list[tuple[str, ...]], allow_files: bool) -> None:
-    """Put each table that the query names into the session, at its released position; all of
-    them where it asks the catalogs which there are."""
+    """Put each of these tables into the session, at its released position."""
     released = lake.release().names
     bodies: dict[tuple[str, ...], str] = {}
     for parts in tables:
@@ -232,9 +234,7 @@ def _place(lake: Lake, tables: list[tuple[str, ...]], allow_files: bool) -> None
             bodies[parts] = f"SELECT * FROM {dotted('lake', *parts)}"
         elif len(parts) == 2 and DatasetName(*parts) in released:
             bodies[parts] = f"SELECT * FROM {at(released[DatasetName(*parts)])}"
-        elif parts[0] in (_CATALOGS if len(parts) == 2 else _CATALOG_TABLES):
-            bodies |= {(*n,): f"SELECT * FROM {at(place)}" for n, place in released.items()}
-        elif not (allow_files and _may_be_file(parts)):
+        elif not (_CATALOGS.fullmatch(parts[0]) or (allow_files and _may_be_file(parts))):
             raise _unknown(parts, released)
     for schema in sorted({parts[0] for parts in bodies}):
         lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', schema)}")
