@@ -63,8 +63,10 @@ def main() -> None:
     if not files:
         sys.exit("no yellow_*.csv.gz in the folder that TAXI_DATA names")
     say(f"New York taxi trips: {len(files)} monthly files in {files[0].parent}")
-    say("The lake of an earlier demo is removed; this one starts from nothing.")
-    shutil.rmtree(FOLDER / ".headwater", ignore_errors=True)
+    lake = FOLDER / ".headwater"
+    if lake.exists():
+        say("The lake of an earlier demo is removed; this one starts from nothing.")
+        shutil.rmtree(lake)
 
     say("\n1. Is the project sound? Its YAML, its SQL and its contracts, before any data is read.")
     headwater("check")
