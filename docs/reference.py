@@ -23,7 +23,7 @@ from pydantic_core import PydanticUndefined
 
 from headwater import errors
 from headwater.cli.main import app
-from headwater.contract import contract
+from headwater.contract import checks, contract
 from headwater.contract import types as column_types
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
@@ -40,7 +40,9 @@ TABLES = {
     "ledger": "One row per committed step: what became of every row. Both balances hold.",
     "files": "What is known of each file of a source; the newest row of a path counts.",
     "builds": "One row per commit of a built table: what it holds and what it was computed from.",
-    "checks": "One row per check of a step: held or broken, and some of the rows.",
+    "checks": "What checks found: held or broken, and some of the rows. A row rule has a row per "
+    "step of a model, and for a source where it was broken or holds again; any other check has one "
+    "for each time it was run, with its fingerprint and the positions that it was run over.",
     "quarantine": "The rows that broke a rule: reasons, origin, original content.",
     "releases": "One row per release.",
     "release_names": "The names that a release moved, and where to; no table means removed.",
@@ -55,6 +57,13 @@ CHECKS = {
     "length": "the text is shorter or longer than `length`",
     "finite": "the number is infinite or not a number (models only)",
 }
+
+NAMES = {
+    definitions.FileDataset: "dataset",
+    checks.RowCount: "whole number or row count",
+    checks.TableCheck: "check",
+}
+"""What a definition is called where it is the value of a key."""
 
 
 # ---- what the source says beside a field -----------------------------------------------------
@@ -126,8 +135,9 @@ def _kind(written: Any, annotation: Any) -> str:
     if inspect.isclass(annotation) and issubclass(annotation, Enum):
         return ", ".join(f"`{member.value}`" for member in annotation)
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return "dataset" if annotation is definitions.FileDataset else annotation.__name__.lower()
+        return NAMES.get(annotation, annotation.__name__.lower())
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+    names["Decimal"] = "percentage"
     return names.get(getattr(annotation, "__name__", ""), "value")
 
 
@@ -190,6 +200,14 @@ def contracts_page() -> str:
         + first_sentence(contract.Rule)
         + "\n\n"
         + properties(contract.Rule)
+        + "\n## `row_count`\n\n"
+        + first_sentence(checks.RowCount)
+        + "\n\n"
+        + properties(checks.RowCount)
+        + "\n## `checks`\n\n"
+        + first_sentence(checks.TableCheck)
+        + "\n\n"
+        + properties(checks.TableCheck)
         + "\n## Remedies\n\n"
         + first_sentence(contract.Remedy)
         + "\n\n"
@@ -202,6 +220,18 @@ def contracts_page() -> str:
         + first_sentence(contract.UnexpectedColumns)
         + "\n\n"
         + words(contract.UnexpectedColumns)
+    )
+
+
+def checks_page() -> str:
+    return (
+        "# Checks\n\n## `checks/NAME.sql`\n\nOne `SELECT`: the rows that it returns are those "
+        "that break the check. Its leading comment is YAML:\n\n"
+        + properties(checks.CheckHeader)
+        + "\nThe checks of a contract are on [its page](contracts.md).\n\n## `otherwise`\n\n"
+        + first_sentence(checks.CheckRemedy)
+        + "\n\n"
+        + words(checks.CheckRemedy)
     )
 
 
@@ -252,6 +282,15 @@ def reasons_page() -> str:
             [
                 ["`rule.NAME`", "the rule of that name is false, or could not be computed"],
                 ["`key.duplicate`", REASONS["key.duplicate"]],
+            ],
+        )
+        + "\n## Of all rows\n\nIn `headwater.checks` alone; see [checks](../how-to/checks.md).\n\n"
+        + table(
+            ["check", "it does not hold because"],
+            [
+                ["`row_count`", "there are too few or too many rows"],
+                ["`check.NAME`", "the aggregate of that name is not true, or cannot be computed"],
+                ["`NAME`", "the query of `checks/NAME.sql` returns rows, or cannot be computed"],
             ],
         )
         + "\n## Of a line that could not be read\n\n"
@@ -331,6 +370,7 @@ PAGES = {
     "settings.md": settings_page,
     "sources.md": sources_page,
     "contracts.md": contracts_page,
+    "checks.md": checks_page,
     "types.md": types_page,
     "reasons.md": reasons_page,
     "state.md": state_page,

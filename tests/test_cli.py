@@ -124,7 +124,7 @@ def test_help_loads_neither_duckdb_nor_pydantic():
 @pytest.mark.parametrize(
     ("words", "look"),
     [
-        (["check"], lambda v: v == {"mistakes": [], "datasets": ["s.t", "m.x"]}),
+        (["check"], lambda v: v == {"mistakes": [], "datasets": ["s.t", "m.x"], "checks": []}),
         (["run"], lambda v: v["status"] == "nothing" and v["exit_code"] == 0),
         (["query", "SELECT 1 AS a"], lambda v: v == [{"a": 1}]),
         (

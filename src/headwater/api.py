@@ -21,7 +21,7 @@ from headwater.project.read import find_project, read_leniently, read_settings
 if TYPE_CHECKING:
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
-    from headwater.run.report import Observer, Report
+    from headwater.run.report import DataReport, Observer, Report
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,18 @@ class OpenProject:
         options = Options(select=words, rebuild=rebuild, atomic=atomic, command=command)
         with self.open_lake() as lake:
             return run(self.project, self.graph, self.bound, lake, options, observer)
+
+    def check_data(
+        self, *, select: Sequence[str] | str = (), observer: Observer | None = None
+    ) -> DataReport:
+        """Run the checks that are no row rules over the current release, and record what they
+        found. What is broken is in the report, not raised. Raises NoLake, UnknownSelection."""
+        from headwater.run.checks import check_release
+
+        words = [select] if isinstance(select, str) else list(select)
+        self.read_lake().close()  # to check what is not there makes no lake
+        with self.open_lake() as lake:
+            return check_release(self.project, self.graph, lake, words, observer)
 
     def query(self, sql: str, *, allow_files: bool = False) -> QueryResult:
         """Run one SELECT over the current release.

@@ -104,6 +104,10 @@ class UnknownDataset(HeadwaterError, LookupError):
     """A dataset name that nothing makes, or that is not released."""
 
 
+class UnknownCheck(HeadwaterError, LookupError):
+    """A check that the project does not have and that was never run."""
+
+
 class UnknownSelection(HeadwaterError, LookupError):
     """A `--select` that matches nothing."""
 

@@ -44,10 +44,21 @@ def fault(name: DatasetName) -> str:
     "'built' is reserved"
     """
     for word in name:
-        if not _WORD.match(word):
-            return f"{word!r} is no name: use lower-case letters, digits and _, a letter first"
-        if "__" in word:
-            return f"{word!r} holds '__', which is reserved"
+        if reason := word_fault(word):
+            return reason
     if name.schema in RESERVED_SCHEMAS or name.schema.startswith("pg_"):
         return f"{name.schema!r} is reserved"
+    return ""
+
+
+def word_fault(word: str) -> str:
+    """Why a word may be no part of a name, or "" if it may.
+
+    >>> word_fault("a__b")
+    "'a__b' holds '__', which is reserved"
+    """
+    if not _WORD.match(word):
+        return f"{word!r} is no name: use lower-case letters, digits and _, a letter first"
+    if "__" in word:
+        return f"{word!r} holds '__', which is reserved"
     return ""

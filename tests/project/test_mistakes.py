@@ -42,7 +42,7 @@ def case(files, expected, id):
     return pytest.param(files, expected, id=id)
 
 
-S, A = "sources/s.yaml", "models/m/a.sql"
+S, A, C = "sources/s.yaml", "models/m/a.sql", "checks/c.sql"
 
 CASES = [
     # unknown keys
@@ -136,7 +136,8 @@ CASES = [
     ),
     case(
         with_lines("rules:", "  - {name: r, check: v = (select 1)}"),
-        (S, 9, 19, "a row rule looks at one row: no subqueries", "write a model for that check",
+        (S, 9, 19, "a row rule looks at one row: no subqueries",
+         "write it as a query, in checks/NAME.sql",
          "      - {name: r, check: v = (select 1)}"),
         "a rule with a subquery",
     ),
@@ -432,6 +433,112 @@ CASES = [
                           "async def p(t: hw.Input('s.t')):\n    return t\n"},
         ("models/m/p.py", 5, 1, None, None, "async def p(t: hw.Input('s.t')):"),
         "an async model",
+    ),
+    # checks
+    case(
+        {C: "SELECT id\nFROM s.tt\n"},
+        (C, 2, 6, "no dataset 's.tt'", "did you mean 's.t'?", "FROM s.tt"),
+        "a check of an unknown dataset",
+    ),
+    case(
+        {C: "/*\nowner: me\n*/\nSELECT id FROM s.t\nWHERE vv > 1\n"},
+        (C, 5, 7, None, None, "WHERE vv > 1"),
+        "a check of an unknown column",
+    ),
+    case(
+        {C: "DELETE FROM s.t"},
+        (C, 1, 1, "a DELETE statement where a SELECT is meant",
+         "a check is one SELECT; the rows that it returns are those that break it",
+         "DELETE FROM s.t"),
+        "a check that is no SELECT",
+    ),
+    case(
+        {C: "SELECT id FROM s.t; SELECT 1"},
+        (C, 1, 21, "2 statements where one SELECT is meant",
+         "a check is one query; make a check of each", None),
+        "two checks in one file",
+    ),
+    case(
+        {C: "SELECT id FROM s.t WHERE"},
+        (C, 1, None, None, None, None),
+        "a check that does not parse",
+    ),
+    case(
+        {C: "-- why\nSELECT 1"},
+        (C, 2, 1, "the check reads no dataset", "name one as schema.name", "SELECT 1"),
+        "a check that reads nothing",
+    ),
+    case(
+        {C: "/*\notherwise: quarantine\n*/\nFROM s.t"},
+        (C, 2, 1, "must be one of: 'fail' or 'warn'", None, "otherwise: quarantine"),
+        "a check with a remedy for rows",
+    ),
+    case(
+        {C: "/* {severity: warn, otherwise: warn} */ FROM s.t"},
+        (C, 1, 5, "`severity` and `otherwise` say the same", "keep `otherwise`", None),
+        "a check with both words for its remedy",
+    ),
+    case(
+        {"checks/No.sql": "FROM s.t"},
+        ("checks/No.sql", 1, 1, None, "rename the file", None),
+        "a check with a name that is none",
+    ),
+    case(
+        {C: "FROM s.t", "checks/more/c.sql": "FROM s.t"},
+        ("checks/more/c.sql", 1, 1, "the check 'c' stands in two files: here and in checks/c.sql",
+         "rename one of them", None),
+        "two checks of one name",
+    ),
+    case(
+        with_lines("row_count: {mn: 1}"),
+        (S, 8, 17, "unknown key 'mn'", "did you mean 'min'?", None),
+        "unknown key of a row count",
+    ),
+    case(
+        with_lines("row_count: {min: 5, max: 1}"),
+        (S, 8, 5, "`min` is greater than `max`", None, None),
+        "a row count that cannot be",
+    ),
+    case(
+        with_lines("row_count: {max_decrease: 10}"),
+        (S, 8, 17, "must be a percentage", "such as 10%", None),
+        "a share that is no percentage",
+    ),
+    case(
+        with_lines("row_count: {otherwise: warn}"),
+        (S, 8, 5, "a bound is missing", "`min`, `max`, or a number of rows", None),
+        "a row count without a bound",
+    ),
+    *[
+        case(
+            with_lines("checks:", f"  - {{name: r, check: '{text}'}}"),
+            (S, 9, 19, message, None, f"      - {{name: r, check: '{text}'}}"),
+            f"a check of all rows: {text}",
+        )
+        for text, message in (
+            ("min(vv) > 1", "the contract has no column 'vv'"),
+            ("v > 1", "a check looks at all rows, and 'v' is a column of one"),
+            ("sum(v)", "it gives HUGEINT, not true or false"),
+            ("sum(v) > (select 1)", "a check of a contract reads no other table"),
+            ("sum(v) over () > 1", "a check of a contract gives one value: no windows"),
+            ("sum(v) >", "the expression does not parse"),
+            ("summ(v) > 1", None),
+        )
+    ],
+    case(
+        with_lines("checks:", "  - {name: a b, check: sum(v) > 1}"),
+        (S, 9, 10, "a check's name is one word of letters, digits and _", None, None),
+        "a check whose name is none",
+    ),
+    case(
+        with_lines("checks:", "  - {name: a, check: sum(v) > 1}", "  - {name: a, check: v > 1}"),
+        (S, 10, 10, "two checks are named 'a'", None, None),
+        "two checks of a contract with one name",
+    ),
+    case(
+        model("/*\nchecks:\n  - {name: a, check: max(w) > 1}\n*/\n" + FIRST),
+        (A, 3, 15, "the query selects no column 'w'", None, "  - {name: a, check: max(w) > 1}"),
+        "a check of a model",
     ),
 ]  # fmt: skip
 

@@ -14,7 +14,14 @@ from graphlib import CycleError, TopologicalSorter
 from headwater.errors import Mistake, UnknownSelection, suggestion
 from headwater.names import DatasetName
 from headwater.places import Place
-from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import (
+    Dataset,
+    Project,
+    PythonModel,
+    SourceDataset,
+    SqlCheck,
+    SqlModel,
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,12 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
                 if not project.is_unread(given):
                     mistakes.append(_unknown_input(project, dataset, given))
                 broken.add(dataset.name)
+    for check in project.checks.values():
+        mistakes += [
+            _unknown_input(project, check, given)
+            for given in check.inputs
+            if given not in project.datasets and not project.is_unread(given)
+        ]
     while True:
         more = {
             dataset.name
@@ -100,27 +113,27 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
     return Graph(whole), mistakes
 
 
-def _unknown_input(project: Project, dataset: Dataset, given: DatasetName) -> Mistake:
-    known = [str(name) for name in project.datasets if name != dataset.name]
+def _unknown_input(project: Project, reader: Dataset | SqlCheck, given: DatasetName) -> Mistake:
+    known = [str(name) for name in project.datasets if name != reader.name]
     text = str(given) if given.schema else given.name
     hint = suggestion(text, known)
     if not given.schema:
         same = [name for name in known if name.endswith(f".{given.name}")]
         hint = f"name it with its schema: {same[0]}" if same else hint
-    return project.mistake(dataset.file, _place(dataset, given), f"no dataset {text!r}", hint)
+    return project.mistake(reader.file, _place(reader, given), f"no dataset {text!r}", hint)
 
 
-def _place(dataset: Dataset, given: DatasetName) -> Place:
-    """Where a dataset names one of its inputs."""
-    if isinstance(dataset, SqlModel):
-        for ref in dataset.query.tables:
+def _place(reader: Dataset | SqlCheck, given: DatasetName) -> Place:
+    """Where a dataset or a check names one of its inputs."""
+    if isinstance(reader, SqlModel | SqlCheck):
+        for ref in reader.query.tables:
             if (ref.schema, ref.name) == given:
                 return ref.place
-    if isinstance(dataset, PythonModel):
-        for parameter in dataset.parameters:
+    if isinstance(reader, PythonModel):
+        for parameter in reader.parameters:
             if parameter.dataset == given:
                 return parameter.place
-    return Place(dataset.line, 1)
+    return Place(reader.line, 1)
 
 
 def _cycle(datasets: Mapping[DatasetName, Dataset]) -> list[DatasetName]:

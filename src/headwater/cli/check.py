@@ -1,22 +1,64 @@
-"""`headwater check`."""
+"""`headwater check`: the project's files, and with `--data` the current release."""
 
 from __future__ import annotations
 
-from headwater.api import check_project
+from headwater.analysis.checks import data_checks
+from headwater.api import OpenProject, check_project
 from headwater.cli.output import Output
-from headwater.errors import ProjectMistakes
+from headwater.errors import ProjectMistakes, counted
+from headwater.run.report import DataReport
 
 
-def command(out: Output, project: str) -> int:
+def command(out: Output, project: str, data: bool, select: list[str]) -> int:
     opened, mistakes = check_project(project)
     if mistakes:
         raise ProjectMistakes(mistakes)
+    if data:
+        return _check_data(out, opened, select)
     datasets = opened.project.datasets
+    checks = data_checks(opened.project)
     if out.is_json:
-        out.json({"mistakes": [], "datasets": [str(name) for name in opened.graph.order]})
+        out.json(
+            {
+                "mistakes": [],
+                "datasets": [str(name) for name in opened.graph.order],
+                "checks": [check.name for check in checks],
+            }
+        )
     else:
         sources = sum(1 for dataset in datasets.values() if not hasattr(dataset, "query"))
-        out.line(f"{opened.project.settings.name}: {len(datasets)} datasets, no mistakes", "green")
+        there = f"{len(datasets)} datasets" + (
+            f", {counted(len(checks), 'check')}" if checks else ""
+        )
+        out.line(f"{opened.project.settings.name}: {there}, no mistakes", "green")
         if not sources:
             out.note("there is no source yet: add sources/NAME.yaml")
     return 0
+
+
+def _check_data(out: Output, opened: OpenProject, select: list[str]) -> int:
+    report = opened.check_data(select=select)
+    if out.is_json:
+        out.json(report.as_dict())
+    else:
+        _show(out, report)
+    return report.exit_code
+
+
+def _show(out: Output, report: DataReport) -> None:
+    if not report.checks:
+        out.line("there is no check yet: add checks/NAME.sql, or `row_count:` to a contract")
+        return
+    out.table(
+        ["check", "result", "otherwise", "why"],
+        [[check.name, check.status, check.remedy, check.cause] for check in report.checks],
+    )
+    for check in report.checks:
+        if check.status == "broken" and check.failed_rows:
+            out.note(f"`headwater checks {check.name}` shows some of its rows")
+    broken = [check for check in report.checks if check.status == "broken"]
+    waiting = [check for check in report.checks if check.status == "waiting"]
+    words = f"release {report.release}: {counted(len(report.checks), 'check')}, "
+    words += f"{len(broken)} broken" if broken else "none broken"
+    words += f", {len(waiting)} waiting" if waiting else ""
+    out.line(words, "red" if report.failing else "yellow" if broken else "green")

@@ -83,9 +83,18 @@ def init(
 
 
 @app.command(epilog="Example:  headwater check")
-def check(project: Project = ".", json: Json = False) -> None:
+def check(
+    project: Project = ".",
+    data: Annotated[
+        bool, typer.Option("--data", help="Run the checks over the current release instead.")
+    ] = False,
+    select: Select = None,
+    json: Json = False,
+) -> None:
     """Find every mistake in the project's files; touches no data."""
-    _call("check", json, project=project)
+    if select and not data:
+        raise typer.BadParameter("it goes with --data", param_hint="--select")
+    _call("check", json, project=project, data=data, select=select or [])
 
 
 @app.command(epilog="Example:  headwater run --select +marts.daily_revenue")
@@ -162,6 +171,17 @@ def show(
 def status(project: Project = ".", json: Json = False) -> None:
     """Show each dataset: what is released, what is built, what waits."""
     _call("status", json, project=project)
+
+
+@app.command(epilog="Example:  headwater checks no_orphans")
+def checks(
+    name: Annotated[str, typer.Argument(help="A check, or a dataset with all of its.")] = "",
+    project: Project = ".",
+    limit: Limit = 20,
+    json: Json = False,
+) -> None:
+    """Show the results of checks over time, and rows that broke them."""
+    _call("checks", json, name=name, project=project, limit=limit)
 
 
 @app.command(epilog="Example:  headwater ledger tlc.trips")

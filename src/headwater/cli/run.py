@@ -13,7 +13,7 @@ from headwater.api import open_project
 from headwater.cli.output import Output
 from headwater.errors import counted
 from headwater.names import DatasetName
-from headwater.run.report import Report, StepReport
+from headwater.run.report import CheckReport, Report, StepReport
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", "yellow")}
 
@@ -30,7 +30,7 @@ def command(out: Output, project: str, select: list[str], rebuild: bool, atomic:
             transient=True,
         )
     with progress:
-        observer = _Shower(out, progress if out.is_terminal else None)
+        observer = Shower(out, progress if out.is_terminal else None)
         report = opened.run(select=select, rebuild=rebuild, atomic=atomic, observer=observer)
     if out.is_json:
         out.json(report.as_dict())
@@ -43,7 +43,7 @@ def command(out: Output, project: str, select: list[str], rebuild: bool, atomic:
     return report.exit_code
 
 
-class _Shower:
+class Shower:
     """Shows steps as they end; on a terminal also what is going on."""
 
     def __init__(self, out: Output, progress: Progress | None) -> None:
@@ -77,6 +77,31 @@ class _Shower:
             self.out.note(f"        {step.error}", "red")
             if step.error.hint:
                 self.out.note(f"        hint: {step.error.hint}", "cyan")
+
+    def checking(self, check: str) -> None:
+        if self.progress and self.task is not None:
+            self.progress.update(self.task, description=f"check {check}")
+
+    def checked(self, check: CheckReport) -> None:
+        if self.out.is_json:
+            return
+        mark, style = check_mark(check)
+        words = f"  {check.cause}" if check.cause else ""
+        self.out.err.print(
+            Text.assemble((f"{mark} ", style), f"check {check.name}", (words, "dim"))
+        )
+        if check.status == "broken":
+            if check.remedy == "warn":
+                self.out.note("        warning: it is released all the same", "yellow")
+            if check.failed_rows:
+                self.out.note(f"        hint: `headwater checks {check.name}` shows some", "cyan")
+
+
+def check_mark(check: CheckReport) -> tuple[str, str]:
+    """The mark and colour of a check's result."""
+    if check.status == "broken":
+        return ("✗", "red") if check.fails else ("!", "yellow")
+    return ("✓", "green") if check.status == "held" else ("·", "dim")
 
 
 def _counts(rules: Mapping[str, int]) -> str:
@@ -119,6 +144,12 @@ def _summary(out: Output, report: Report) -> None:
         out.line(
             f"no release: what is released stays as it was, {report.seconds:.1f} s", "yellow bold"
         )
+    elif report.checks:
+        broken = len(report.failing_checks)
+        words = counted(len(report.checks), "check")
+        words += f" run, {broken} broken" if broken else " run, none broken"
+        style = "yellow bold" if broken else "green"
+        out.line(f"nothing to release: {words}, {report.seconds:.1f} s", style)
     elif not report.refused:
         words = "nothing to do: no new files, all models up to date"
         out.line(f"{words}, {report.seconds:.1f} s", "green")

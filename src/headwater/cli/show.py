@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from headwater.analysis.checks import data_checks
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy
 from headwater.contract.types import VARCHAR
 from headwater.errors import UnknownDataset, suggestion
+from headwater.lake.checks import newest_results
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema, sample
 from headwater.names import DatasetName
@@ -21,7 +23,7 @@ def command(out: Output, dataset: str, project: str, failed: bool, limit: int) -
     name = find(opened, dataset)
     with opened.read_lake() as lake, lake.reading():
         if failed:
-            return _show_failed(out, lake, name, limit)
+            return _show_failed(out, opened, lake, name, limit)
         facts = _facts(opened, lake, name, limit)
     if out.is_json:
         out.json(facts)
@@ -61,6 +63,11 @@ def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> di
     }
     rules = _rules(definition)
     facts["rules"] = rules.pop("rule", [])
+    facts["checks"] = [
+        f"{check.name}: {check.meaning}, otherwise {check.remedy.value}"
+        for check in data_checks(opened.project)
+        if name in check.inputs
+    ]
     if position is None:
         columns = opened.bound.schemas.get(name, {})
         facts["columns"] = [
@@ -134,25 +141,18 @@ def _show(out: Output, facts: dict[str, Any]) -> None:
     )
     for rule in facts["rules"]:
         out.line(f"  rule: {rule}")
+    for check in facts["checks"]:
+        out.line(f"  check {check}")
     if facts.get("sample"):
         rows = facts["sample"]
         out.line()
         out.table(list(rows[0]), [list(row.values()) for row in rows], title="some rows")
 
 
-def _show_failed(out: Output, lake: Lake, name: DatasetName, limit: int) -> int:
-    rows = lake.con.execute(
-        "SELECT run_id, check_name, remedy, failed_rows, sample, checked_at "
-        "FROM lake.headwater.checks WHERE dataset = ? AND status = 'broken' "
-        "AND run_id = "
-        "(SELECT max_by(run_id, checked_at) FROM lake.headwater.checks WHERE dataset = ?) "
-        "ORDER BY failed_rows DESC",
-        [str(name), str(name)],
-    ).fetchall()
-    found = [
-        dict(zip(("run_id", "check", "remedy", "rows", "sample", "at"), row, strict=True))
-        for row in rows
-    ]
+def _show_failed(
+    out: Output, opened: OpenProject, lake: Lake, name: DatasetName, limit: int
+) -> int:
+    found = [*_broken_rules(lake, name), *_broken_checks(opened, lake, name)]
     for check in found:
         check["sample"] = (check["sample"] or [])[:limit]
     if out.is_json:
@@ -161,9 +161,56 @@ def _show_failed(out: Output, lake: Lake, name: DatasetName, limit: int) -> int:
     if not found:
         out.line(f"{name}: no check was broken in its last step", "green")
     for check in found:
-        out.line(f"{check['check']}: {check['rows']:,} rows, otherwise {check['remedy']}", "bold")
+        why = check["cause"] or f"{check['rows']:,} rows"
+        out.line(f"{check['check']}: {why}, otherwise {check['remedy']}", "bold")
         for text in check["sample"]:
             out.line(f"  {text}")
-        if not check["sample"]:
+        if not check["sample"] and not check["cause"]:
             out.line("  the rows are in quarantine: headwater quarantine list", "dim")
     return 0
+
+
+def _broken_rules(lake: Lake, name: DatasetName) -> list[dict[str, Any]]:
+    """The row rules that the dataset's newest step broke. A landing records those alone, so a
+    step without any was clean."""
+    rows = lake.con.execute(
+        "SELECT run_id, check_name, remedy, sum(failed_rows), any_value(sample), max(checked_at) "
+        "FROM lake.headwater.checks WHERE dataset = $1 AND status = 'broken' "
+        "AND fingerprint IS NULL AND run_id = (SELECT max_by(run_id, started_at) "
+        "FROM lake.headwater.steps WHERE dataset = $1) "
+        "GROUP BY run_id, check_name, remedy ORDER BY sum(failed_rows) DESC, check_name",
+        [str(name)],
+    ).fetchall()
+    return [
+        {
+            "run_id": row[0],
+            "check": row[1],
+            "remedy": row[2],
+            "rows": int(row[3]),
+            "sample": row[4],
+            "at": row[5],
+            "cause": "",
+        }
+        for row in rows
+    ]
+
+
+def _broken_checks(opened: OpenProject, lake: Lake, name: DatasetName) -> list[dict[str, Any]]:
+    """The checks that read the dataset and whose newest result is broken."""
+    newest = newest_results(lake)
+    found = []
+    for check in data_checks(opened.project):
+        result = newest.get(check.key)
+        if name in check.inputs and result and not result.holds:
+            found.append(
+                {
+                    "run_id": result.run_id,
+                    "check": check.name,
+                    "remedy": result.remedy,
+                    "rows": result.failed_rows,
+                    "sample": list(result.sample),
+                    "at": result.checked_at,
+                    "cause": result.cause,
+                }
+            )
+    return found

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from headwater.analysis.checks import DataCheck, data_checks
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
+from headwater.contract.checks import CheckRemedy
 from headwater.errors import NoLake, counted
+from headwater.lake.checks import CheckResult, newest_results
 from headwater.lake.lake import Lake
 from headwater.lake.state import State
 
@@ -18,11 +21,25 @@ def command(out: Output, project: str) -> int:
             state = lake.state()
             failures = _failures(lake)
             unfinished = _unfinished(lake)
+            results = newest_results(lake)
     except NoLake:
-        state, failures, unfinished = State(snapshot_id=0), {}, []
-    rows = _rows(opened, state, failures)
+        state, failures, unfinished, results = State(snapshot_id=0), {}, [], {}
+    checks = [
+        (check, results[check.key])
+        for check in data_checks(opened.project)
+        if check.key in results and not results[check.key].holds
+    ]
+    rows = _rows(opened, state, failures, checks)
     if out.is_json:
-        out.json({"release": state.release_id or None, "datasets": rows, "unfinished": unfinished})
+        broken = [result.as_dict() for _, result in checks]
+        out.json(
+            {
+                "release": state.release_id or None,
+                "datasets": rows,
+                "broken_checks": broken,
+                "unfinished": unfinished,
+            }
+        )
         return 0
     release = f"release {state.release_id}" if state.release_id else "nothing released yet"
     out.line(f"{opened.project.settings.name}: {release}", "bold")
@@ -30,12 +47,20 @@ def command(out: Output, project: str) -> int:
         ["dataset", "state", "rows", "built (UTC)", "note"],
         [[row[key] for key in ("dataset", "state", "rows", "built_at", "note")] for row in rows],
     )
+    for check, result in checks:
+        words = f"check {check.name}: {result.cause}, otherwise {check.remedy.value}"
+        out.line(words, "red" if check.remedy is CheckRemedy.FAIL else "yellow")
     for run_id in unfinished:
         out.note(f"run {run_id} did not finish; the next run goes on from what it committed")
     return 0
 
 
-def _rows(opened: OpenProject, state: State, failures: dict[str, str]) -> list[dict[str, Any]]:
+def _rows(
+    opened: OpenProject,
+    state: State,
+    failures: dict[str, str],
+    broken: list[tuple[DataCheck, CheckResult]],
+) -> list[dict[str, Any]]:
     rows = []
     for name in opened.graph.order:
         released = state.released.get(name)
@@ -57,6 +82,14 @@ def _rows(opened: OpenProject, state: State, failures: dict[str, str]) -> list[d
             and (opened.project.folder / file.path).exists()
         ]
         note = failures.get(str(name), "").removeprefix(f"{name}: ")
+        for check, result in broken:
+            if (
+                check.remedy is CheckRemedy.FAIL
+                and newest
+                and newest.position != released
+                and result.inputs.get(name) == newest.position
+            ):
+                note = note or f"held back by the check {check.name}"
         if refused:
             note = f"{counted(len(refused), 'file')} refused: {', '.join(refused[:2])}"
         rows.append(

@@ -15,9 +15,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from headwater.contract.checks import RowCount, TableCheck
+from headwater.contract.definition import Definition as Definition
+from headwater.contract.definition import Words as Words
 from headwater.contract.types import TYPE_WORDS, Type, parse_type
 from headwater.errors import suggestion
 from headwater.sql.query import SqlError, read_expression
@@ -80,10 +83,6 @@ def _as_remedy(value: Any) -> Any:
     return Remedy.NULL if value is None else value
 
 
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
 def _as_expression(value: Any) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("check", "a check is an SQL expression")
@@ -108,15 +107,6 @@ def _as_pattern(value: Any) -> str:
 Scalar = bool | int | float | Decimal | datetime | date | time | str
 ColumnType = Annotated[Type, BeforeValidator(_as_type)]
 OtherwiseRemedy = Annotated[Remedy | None, BeforeValidator(_as_remedy)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-
-
-class Definition(BaseModel):
-    """Base of all that is read from YAML: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
-    )
 
 
 class Length(Definition):
@@ -235,6 +225,10 @@ class Contract(Definition):
     """Column -> its type and rules, in the order in which they land."""
     rules: tuple[Rule, ...] = ()
     """Rules over the columns of one row."""
+    row_count: RowCount | None = None
+    """How many rows there must be before a release: a number, or bounds."""
+    checks: tuple[TableCheck, ...] = ()
+    """Checks over all rows, before a release."""
     unexpected_columns: UnexpectedColumns = UnexpectedColumns.KEEP
     """What happens to columns of the input that `columns` does not name: keep, ignore, fail."""
 
@@ -245,6 +239,14 @@ class Contract(Definition):
             if names.count(name) > 1:
                 raise PydanticCustomError(
                     "rules", "two rules are named {name}", {"name": repr(name)}
+                )
+        of_checks = [check.name for check in self.checks]
+        for number, name in enumerate(of_checks):
+            if name in of_checks[:number]:
+                raise PydanticCustomError(
+                    "checks",
+                    "two checks are named {name}",
+                    {"name": repr(name), "path": ("checks", number, "name")},
                 )
         folded = [name.lower() for name in self.columns]
         for name in self.columns:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from headwater.analysis.checks import aggregate_query
 from headwater.analysis.graph import Graph
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy, unsound
@@ -23,7 +24,14 @@ from headwater.engine.session import connect
 from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, place_at
-from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import (
+    Dataset,
+    Project,
+    PythonModel,
+    SourceDataset,
+    SqlCheck,
+    SqlModel,
+)
 from headwater.sql.query import expression_words
 from headwater.sql.quote import dotted, ident
 
@@ -49,7 +57,7 @@ class Bound:
 def bind(
     project: Project, graph: Graph, known: Mapping[DatasetName, Schema] | None = None
 ) -> Bound:
-    """Bind every model of `graph`, inputs first, and judge the contracts.
+    """Bind every model of `graph`, inputs first, and the checks; and judge the contracts.
 
     known   columns of datasets that say nothing of them before they are built.
     """
@@ -62,6 +70,8 @@ def bind(
         binder = _Binder(con, project, graph)
         for name in graph.order:
             binder.dataset(graph.datasets[name], (known or {}).get(name))
+        for check in project.checks.values():
+            binder.check(check)
         binder.judge_contracts()
     return Bound(binder.schemas, binder.results, tuple(binder.mistakes))
 
@@ -88,6 +98,7 @@ class _Binder:
         self.mistakes: list[Mistake] = []
         self.waiting: list[DatasetName] = []
         self.contracts: list[tuple[Dataset, Contract]] = []
+        self.checked = {given for check in project.checks.values() for given in check.inputs}
 
     def dataset(self, dataset: Dataset, known: Schema | None) -> None:
         """Bind one dataset. `known`: its columns, should it not say."""
@@ -97,7 +108,7 @@ class _Binder:
             schema = schema or known
         if schema:
             self.schemas[dataset.name] = schema
-            if self.graph.readers[dataset.name]:
+            if self.graph.readers[dataset.name] or dataset.name in self.checked:
                 self.waiting.append(dataset.name)
 
     def schema_of(self, dataset: Dataset) -> Schema | None:
@@ -106,6 +117,7 @@ class _Binder:
         if isinstance(dataset, SourceDataset):
             schema = {name: column.type for name, column in contract.columns.items()}
             self.bind_rules(dataset, schema)
+            self.bind_checks(dataset, schema)
             self.contracts.append((dataset, contract))
             return schema
         if isinstance(dataset, SqlModel):
@@ -115,24 +127,40 @@ class _Binder:
             return self.bind_contract(dataset, result) if result else None
         if isinstance(dataset, PythonModel):
             self.contracts.append((dataset, contract.with_types()))
-            return {name: column.type for name, column in contract.columns.items()}
+            schema = {name: column.type for name, column in contract.columns.items()}
+            self.bind_checks(dataset, schema)
+            return schema
         return None
 
     # ---- queries
 
-    def bind_query(self, model: SqlModel) -> Schema | None:
-        """The columns of a query's result; None, with a mistake noted, if it does not bind."""
-        with self.origins(model):
+    def check(self, check: SqlCheck) -> None:
+        """Bind a check of `checks/`, if the columns of all that it reads are known."""
+        if all(given in self.schemas for given in check.inputs):
+            self.describe(check)
+
+    def describe(self, reader: SqlModel | SqlCheck) -> list[tuple[str, str]] | None:
+        """The columns of a query's result with their types; None, with a mistake noted, if it
+        does not bind."""
+        with self.origins(reader):
             try:
-                rows = self.con.execute(f"{_DESCRIBE}{model.query.text}").fetchall()
+                rows = self.con.execute(f"{_DESCRIBE}{reader.query.text}").fetchall()
             except duckdb.Error as error:
                 message, position, hint = _read_error(error)
-                place = self.place_in(model, position)
-                self.mistakes.append(self.project.mistake(model.file, place, message, hint))
+                place = self.place_in(reader, position)
+                self.mistakes.append(self.project.mistake(reader.file, place, message, hint))
                 return None
+        return [(str(name), str(kind)) for name, kind, *_ in rows]
+
+    def bind_query(self, model: SqlModel) -> Schema | None:
+        """The columns of a query's result; None, with a mistake noted, if it does not bind or a
+        lake does not store them."""
+        rows = self.describe(model)
+        if rows is None:
+            return None
         schema: Schema = {}
-        folded = [str(name).lower() for name, *_ in rows]
-        for name, type_text, *_ in rows:
+        folded = [name.lower() for name, _ in rows]
+        for name, type_text in rows:
             try:
                 schema[name] = parse_type(type_text)
             except ValueError:
@@ -149,26 +177,26 @@ class _Binder:
         place = self.place_in(model, None)
         self.mistakes.append(self.project.mistake(model.file, place, message, hint))
 
-    def place_in(self, model: SqlModel, position_bytes: int | None) -> Place:
-        """A place in the model's file from a position in what we sent; None: the query's start."""
-        query = model.query
+    def place_in(self, reader: SqlModel | SqlCheck, position_bytes: int | None) -> Place:
+        """A place in a query's file from a position in what we sent; None: the query's start."""
+        query = reader.query
         inside = 0
         if position_bytes is not None:
             sent = f"{_DESCRIBE}{query.text}"
             inside = characters_before(sent, position_bytes) - len(_DESCRIBE)
-        text = self.project.texts.get(model.file, "")
+        text = self.project.texts.get(reader.file, "")
         return place_at(text, query.start + max(inside, 0))
 
     @contextmanager
-    def origins(self, model: SqlModel) -> Iterator[None]:
+    def origins(self, reader: SqlModel | SqlCheck) -> Iterator[None]:
         """While a query is bound, its inputs have tables; its sources with the columns of origin
         if it names them."""
         self.create(self.waiting)
         self.waiting = []
         changed = []
-        for given in model.inputs:
+        for given in reader.inputs:
             schema = self.schemas[given]
-            names = input_columns(self.project.datasets[given], schema, model.query.words)
+            names = input_columns(self.project.datasets[given], schema, reader.query.words)
             if len(names) > len(schema):
                 self.con.execute(_table(given, {n: {**schema, **ORIGIN_COLUMNS}[n] for n in names}))
                 changed.append(given)
@@ -189,7 +217,7 @@ class _Binder:
         """The columns of a model: its query's, with the types that its contract gives them."""
         self.results[model.name] = result
         contract = model.contract
-        if not (contract.columns or contract.key or contract.rules):
+        if not (contract.columns or contract.key or contract.rules or contract.checks):
             return result
         if self.unselected(model, result):
             return None
@@ -204,6 +232,7 @@ class _Binder:
         schema = {name: column.type for name, column in contract.columns.items()}
         if not problems:
             self.bind_rules(model, schema)
+            self.bind_checks(model, schema)
             self.contracts.append((model, contract))
         return schema
 
@@ -237,6 +266,29 @@ class _Binder:
                 path = ("rules", number, "check")
                 for message, hint in _rule_problems(rule.check, schema, dataset, error):
                     self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
+    def bind_checks(self, dataset: Dataset, schema: Schema) -> None:
+        """Bind the contract's checks of all rows; without columns there is nothing to bind to."""
+        if not schema or not dataset.contract.checks:
+            return
+        columns = input_columns(dataset, schema, frozenset(ORIGIN_COLUMNS))
+        kinds = {**ORIGIN_COLUMNS, **schema}
+        self.con.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(dataset.name.schema)}")
+        self.con.execute(_table(dataset.name, {name: kinds[name] for name in columns}))
+        for number, check in enumerate(dataset.contract.checks):
+            try:
+                rows = self.con.execute(
+                    f"{_DESCRIBE}{aggregate_query(dataset.name, check.check)}"
+                ).fetchall()
+                kind = str(rows[0][1])
+                problems = (
+                    [] if kind == "BOOLEAN" else [(f"it gives {kind}, not true or false", "")]
+                )
+            except duckdb.Error as error:
+                problems = _rule_problems(check.check, schema, dataset, error)
+            for message, hint in problems:
+                path = ("checks", number, "check")
+                self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
 
     def why_unbound(self, conditions: list[str], schema: Schema) -> duckdb.Error | None:
         """Why conditions over these columns do not bind; None if they do."""
@@ -303,6 +355,13 @@ def _rule_problems(
     if unknown:
         return [
             (f"the {whose} no column {word!r}", suggestion(word, list(schema))) for word in unknown
+        ]
+    if match := re.search(r'column "?\\*"?(\w+)\\*"? must appear in the GROUP BY', str(error)):
+        return [
+            (
+                f"a check looks at all rows, and {match[1]!r} is a column of one",
+                f"put it into an aggregate, such as min({match[1]}), or make it a rule",
+            )
         ]
     message, _, hint = _read_error(error)
     return [(message, hint)]

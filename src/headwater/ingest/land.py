@@ -30,6 +30,7 @@ from headwater.engine.judge import (
     repeated_keys,
 )
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
+from headwater.lake.checks import broken_rules
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
@@ -234,6 +235,10 @@ class Landing:
     def _write_checks(self, commit: Commit) -> None:
         remedies = self.remedies
         moment = now()
+        # That a rule holds is recorded where it did not before: a row for each rule of each
+        # landing would soon be most of what the lake keeps.
+        mended = broken_rules(commit.con, self.identity.dataset) & remedies.keys()
+        counts = {**dict.fromkeys(sorted(mended), 0), **self.broken}
         commit.note(
             "checks",
             [
@@ -243,11 +248,11 @@ class Landing:
                     "dataset": str(self.identity.dataset),
                     "check_name": code,
                     "remedy": remedies.get(code, Remedy.QUARANTINE).value,
-                    "status": "broken",
+                    "status": "broken" if count else "held",
                     "failed_rows": count,
                     "checked_at": moment,
                 }
-                for code, count in self.broken.items()
+                for code, count in counts.items()
             ],
         )
 

@@ -102,6 +102,9 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "failed_rows": "BIGINT",
         "sample": "VARCHAR[]",
         "checked_at": "TIMESTAMP",
+        "fingerprint": "VARCHAR",
+        "inputs": "VARCHAR",
+        "cause": "VARCHAR",
     },
     "quarantine": {
         "id": "VARCHAR",

@@ -5,7 +5,7 @@ Pure functions from what the project wants and the lake has to decisions with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -76,6 +76,19 @@ class ReleaseDecision:
         return not self.moves and not self.removed
 
 
+@dataclass(frozen=True)
+class FailingCheck:
+    """A check that does not hold over what would be released, and says `fail`.
+
+    reads   the datasets that it reads.
+    cause   why it does not hold.
+    """
+
+    name: str
+    reads: frozenset[DatasetName]
+    cause: str
+
+
 def decide_release(
     graph: Graph,
     ready: Mapping[DatasetName, Position],
@@ -84,33 +97,47 @@ def decide_release(
     gone: tuple[DatasetName, ...],
     *,
     atomic: bool,
+    failing: Sequence[FailingCheck] = (),
 ) -> ReleaseDecision:
     """Which names move.
 
     ready    the positions that this run built, landed or found up to date.
     failed   datasets whose step failed, and why.
     gone     released names that the project no longer makes.
+    failing  checks that do not hold: what they read and would have moved counts as failed.
 
     What failed, its descendants, and everything that shares a descendant with them stay where
     they are; and so does what was computed from something that stays, or would be read by it.
     With `atomic` everything stays. A name never moves back.
     """
     moved = {name: place for name, place in ready.items() if _is_ahead(place, released.get(name))}
-    held: dict[DatasetName, str] = dict(failed)
-    for name in sorted(graph.downstream(failed) - failed.keys()):
-        held[name] = f"it reads {_first(graph, name, failed)}, which failed"
-    for name in sorted(graph.upstream(held) & moved.keys() - held.keys()):
-        reader = min(graph.downstream([name]) & graph.downstream(failed))
-        held[name] = f"{reader} reads it and failed, so both stay as they were"
+    barred = {
+        name: f"the check {check.name} does not hold: {check.cause}"
+        for check in failing
+        for name in sorted(check.reads & moved.keys())
+    }
+    lost = {**barred, **failed}
+    below = graph.downstream(lost)
+    below_failed = graph.downstream(failed)
+    held: dict[DatasetName, str] = dict(lost)
+    for name in sorted((below_failed | (below & moved.keys())) - lost.keys()):
+        first = _first(graph, name, lost)
+        why = "which failed" if first in failed else "which is held back by a check"
+        held[name] = f"it reads {first}, {why}"
+    for name in sorted(graph.upstream(below) & moved.keys() - held.keys()):
+        reader = min(graph.downstream([name]) & below)
+        why = "failed" if reader in below_failed else "is held back by a check"
+        held[name] = f"{reader} reads it and {why}, so both stay as they were"
     _hold_along(graph, moved, held)
-    if atomic and failed:
+    if atomic and (failed or failing):
+        culprit = str(min(failed)) if failed else f"the check {failing[0].name}"
         for name in moved.keys() - held.keys():
-            held[name] = f"--atomic, and {min(failed)} failed"
+            held[name] = f"--atomic, and {culprit} failed"
     order = [name for name in graph.order if name in held or name in moved]
     return ReleaseDecision(
         {name: moved[name] for name in order if name not in held},
         {name: held[name] for name in order if name in held},
-        () if failed and atomic else gone,
+        () if atomic and (failed or failing) else gone,
     )
 
 
@@ -136,5 +163,5 @@ def _hold_along(
             waiting.append(given)
 
 
-def _first(graph: Graph, name: DatasetName, failed: Mapping[DatasetName, str]) -> DatasetName:
-    return min(graph.upstream([name]) & failed.keys())
+def _first(graph: Graph, name: DatasetName, lost: Mapping[DatasetName, str]) -> DatasetName:
+    return min(graph.upstream([name]) & lost.keys())

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from headwater.contract.checks import CheckHeader
 from headwater.contract.contract import Contract, Definition, Words
 from headwater.errors import Mistake
 from headwater.names import DatasetName
@@ -215,11 +216,31 @@ class PythonModel(Dataset):
 Model = SqlModel | PythonModel
 
 
+@dataclass(frozen=True, kw_only=True)
+class SqlCheck:
+    """A check that one SELECT makes: it returns the rows that break it.
+
+    name         the file's, without its ending.
+    file, line   where it is defined.
+    """
+
+    name: str
+    file: str
+    line: int = 1
+    header: CheckHeader
+    query: Query
+
+    @property
+    def inputs(self) -> tuple[DatasetName, ...]:
+        return tuple(DatasetName(ref.schema, ref.name) for ref in self.query.tables)
+
+
 @dataclass(frozen=True)
 class Project:
     """A project's folder, read.
 
     datasets   by name, in the order of their files.
+    checks     those of `checks/`, by name.
     texts      file -> its text.
     unread     datasets (`schema.name`, or `schema.` for all of one) whose definitions have
                mistakes of their own: what reads them cannot be judged.
@@ -230,6 +251,7 @@ class Project:
     datasets: Mapping[DatasetName, Dataset]
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     unread: frozenset[str] = frozenset()
+    checks: Mapping[str, SqlCheck] = field(default_factory=dict)
 
     @property
     def lake_folder(self) -> Path:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from headwater.contract.checks import CheckHeader
 from headwater.contract.contract import Contract
 from headwater.errors import Mistake, NotAProject, ProjectMistakes, suggestion
-from headwater.names import DatasetName, fault
-from headwater.places import TOP, KeyPath, Place
+from headwater.names import DatasetName, fault, word_fault
+from headwater.places import TOP, KeyPath, Place, place_at
 from headwater.project.definitions import (
     Dataset,
     FilesSource,
@@ -20,12 +21,13 @@ from headwater.project.definitions import (
     PythonModel,
     Settings,
     SourceDataset,
+    SqlCheck,
     SqlModel,
 )
 from headwater.project.document import Document, read_document
 from headwater.project.mistakes import mistake_in
 from headwater.project.python_models import FoundModel, find_models, normalised
-from headwater.sql.query import SqlError, front_place, read_query, split_front
+from headwater.sql.query import Query, SqlError, front_place, read_query, split_front
 
 SETTINGS_FILE = "headwater.yaml"
 
@@ -79,6 +81,7 @@ class _Reader:
     datasets: dict[DatasetName, Dataset] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
+    checks: dict[str, SqlCheck] = field(default_factory=dict)
 
     def read(self) -> tuple[Project, list[Mistake]]:
         settings = self.settings()
@@ -89,8 +92,11 @@ class _Reader:
                 self.sql_model(path)
             elif path.suffix == ".py" and not path.name.startswith("_"):
                 self.python_models(path)
+        for path in sorted((self.folder / "checks").glob("**/*.sql")):
+            self.sql_check(path)
         unread = frozenset(self.unread)
-        return Project(self.folder, settings, self.datasets, self.texts, unread), self.mistakes
+        project = Project(self.folder, settings, self.datasets, self.texts, unread, self.checks)
+        return project, self.mistakes
 
     def settings(self) -> Settings:
         document = self.document(self.folder / SETTINGS_FILE)
@@ -183,24 +189,10 @@ class _Reader:
             return
         file = path.relative_to(self.folder).as_posix()
         name = self.model_name(path, file)
-        front, first_line, body = split_front(text)
-        document = read_document(
-            front,
-            file,
-            self.environment,
-            first_line,
-            first_column=front_place(text).column,
-            source=text,
-        )
-        if not document.mistakes and not isinstance(document.value, dict):
-            document.value = {"description": " ".join(str(document.value).split())}
+        document, query = self.sql_file(text, file, "model")
         contract = document.validate(Contract) if not document.mistakes else None
         self.take(document)
-        try:
-            query = read_query(body)
-        except SqlError as error:
-            place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
-            self.mistake_at(file, place, error.message, error.hint)
+        if query is None:
             return
         if contract and name:
             model = SqlModel(
@@ -212,6 +204,27 @@ class _Reader:
                 query=query,
             )
             self.add(model, TOP)
+
+    def sql_file(self, text: str, file: str, kind: str) -> tuple[Document, Query | None]:
+        """The front comment of an SQL file, and its query; None, with a mistake noted, if it has
+        none."""
+        front, first_line, body = split_front(text)
+        document = read_document(
+            front,
+            file,
+            self.environment,
+            first_line,
+            first_column=front_place(text).column,
+            source=text,
+        )
+        if not document.mistakes and not isinstance(document.value, dict):
+            document.value = {"description": " ".join(str(document.value).split())}
+        try:
+            return document, read_query(body, kind)
+        except SqlError as error:
+            place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
+            self.mistake_at(file, place, error.message, error.hint)
+            return document, None
 
     def model_is_unread(self, path: Path) -> None:
         """Until a model is added, it is one that could not be read."""
@@ -271,6 +284,31 @@ class _Reader:
             ),
             top,
         )
+
+    # ---- checks
+
+    def sql_check(self, path: Path) -> None:
+        text = self.text(path)
+        if text is None:
+            return
+        file = path.relative_to(self.folder).as_posix()
+        document, query = self.sql_file(text, file, "check")
+        header = document.validate(CheckHeader) if not document.mistakes else None
+        self.take(document)
+        if not header or not query:
+            return
+        other = self.checks.get(path.stem)
+        reason = word_fault(path.stem)
+        if reason:
+            self.mistake_at(file, TOP, reason, "rename the file")
+        elif other:
+            message = f"the check {path.stem!r} stands in two files: here and in {other.file}"
+            self.mistake_at(file, TOP, message, "rename one of them")
+        elif not query.tables:
+            message = "the check reads no dataset"
+            self.mistake_at(file, place_at(text, query.start), message, "name one as schema.name")
+        else:
+            self.checks[path.stem] = SqlCheck(name=path.stem, file=file, header=header, query=query)
 
     def model_name(self, path: Path, file: str) -> DatasetName | None:
         parts = path.relative_to(self.folder / "models").parts

@@ -55,12 +55,93 @@ class StepReport:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckReport:
+    """What one check found.
+
+    status       held, broken, or waiting (something that it reads is not released).
+    failed_rows  the rows that break it; None where it does not look at single rows.
+    cause        why it does not hold; "" if it does.
+    where        file:line of its definition.
+    """
+
+    name: str
+    dataset: DatasetName | None
+    reads: tuple[DatasetName, ...]
+    remedy: str
+    status: str
+    failed_rows: int | None
+    cause: str
+    meaning: str
+    where: str
+    seconds: float = 0.0
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is broken and says `fail`."""
+        return self.status == "broken" and self.remedy == "fail"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "check": self.name,
+            "dataset": str(self.dataset) if self.dataset else None,
+            "reads": [str(name) for name in self.reads],
+            "otherwise": self.remedy,
+            "status": self.status,
+            "failed_rows": self.failed_rows,
+            "cause": self.cause,
+            "meaning": self.meaning,
+            "defined_in": self.where,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(kw_only=True)
+class DataReport:
+    """What the checks found over the current release.
+
+    run_id    what their results are recorded under.
+    release   the number of the release that they were run over.
+    """
+
+    run_id: str
+    release: int
+    checks: list[CheckReport] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def failing(self) -> list[CheckReport]:
+        """The broken checks that say `fail`."""
+        return [check for check in self.checks if check.fails]
+
+    @property
+    def status(self) -> str:
+        return "checks broken" if self.failing else "succeeded"
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a check that says `fail` is broken."""
+        return 1 if self.failing else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "release": self.release,
+            "seconds": round(self.seconds, 3),
+            "checks": [check.as_dict() for check in self.checks],
+        }
+
+
 @dataclass(kw_only=True)
 class Report:
     """What one run did.
 
-    status    succeeded; held back (something failed, the rest went out); files refused (the
-              rest landed and went out); nothing (there was nothing to do).
+    status    succeeded; held back (something failed, the rest went out); checks broken (what
+              is released already breaks a check that says `fail`); files refused (the rest
+              landed and went out); nothing (there was nothing to do).
+    checks    the checks that were run, row rules aside.
     release   the release's number, None if nothing moved.
     """
 
@@ -70,7 +151,13 @@ class Report:
     moves: Mapping[DatasetName, Position] = field(default_factory=dict)
     held: Mapping[DatasetName, str] = field(default_factory=dict)
     removed: tuple[DatasetName, ...] = ()
+    checks: list[CheckReport] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def failing_checks(self) -> list[CheckReport]:
+        """The broken checks that say `fail`."""
+        return [check for check in self.checks if check.fails]
 
     @property
     def failed(self) -> list[StepReport]:
@@ -84,16 +171,20 @@ class Report:
     def status(self) -> str:
         if self.failed or self.held:
             return "held back"
+        if self.failing_checks:
+            return "checks broken"
         if self.refused:
             return "files refused"
-        if self.release is None and all(step.status == "nothing" for step in self.steps):
+        idle = all(step.status == "nothing" for step in self.steps) and not self.checks
+        if self.release is None and idle:
             return "nothing"
         return "succeeded"
 
     @property
     def exit_code(self) -> int:
-        """0: all is well. 1: a step failed, something was held back, or a file was refused."""
-        return 1 if self.failed or self.held or self.refused else 0
+        """0: all is well. 1: a step or a check failed, something was held back, or a file was
+        refused."""
+        return 1 if self.failed or self.held or self.refused or self.failing_checks else 0
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -106,6 +197,7 @@ class Report:
             "held_back": {str(name): why for name, why in self.held.items()},
             "removed": [str(name) for name in self.removed],
             "steps": [step.as_dict() for step in self.steps],
+            "checks": [check.as_dict() for check in self.checks],
         }
 
 
@@ -116,6 +208,10 @@ class Observer(Protocol):
 
     def done(self, step: StepReport) -> None: ...
 
+    def checking(self, check: str) -> None: ...
+
+    def checked(self, check: CheckReport) -> None: ...
+
 
 class Silent:
     """Tells nobody."""
@@ -124,4 +220,10 @@ class Silent:
         """See `Observer`."""
 
     def done(self, step: StepReport) -> None:
+        """See `Observer`."""
+
+    def checking(self, check: str) -> None:
+        """See `Observer`."""
+
+    def checked(self, check: CheckReport) -> None:
         """See `Observer`."""

@@ -7,18 +7,16 @@ holds the lock of each dataset from the moment it looks at it until its step is 
 
 from __future__ import annotations
 
-import secrets
-import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from datetime import datetime
 from typing import Any
 
 import duckdb
 from filelock import FileLock, Timeout
 
+from headwater.analysis.checks import data_checks
 from headwater.analysis.fingerprint import fingerprint
 from headwater.analysis.graph import Graph, select
 from headwater.contract.contract import Remedy
@@ -31,10 +29,19 @@ from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import DatasetName
-from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
+from headwater.plan.plan import (
+    Action,
+    Decision,
+    FailingCheck,
+    ReleaseDecision,
+    decide_model,
+    decide_release,
+)
 from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
+from headwater.run.checks import Checker, NotChecked
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
+from headwater.run.record import new_run_id, run_row
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
 from headwater.sources.files.discover import discover
@@ -76,7 +83,7 @@ def run(
     """
     options = options or Options()
     selected = select(graph, options.select)
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    run_id = new_run_id()
     alive = lake.locks.run(run_id)
     with alive:
         lake.clear_after_dead_runs(run_id)
@@ -114,6 +121,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
+        self.checker = Checker(self.lake, data_checks(self.project), self.observer)
         self.mark = self.lake.change_mark()
         self.state: State = self.lake.state()
         self.schemas.update(self.bound.schemas)
@@ -562,16 +570,28 @@ class _Run:
     # ---- releasing
 
     def release(self) -> Report:
-        """Move prod's names in one commit, with the record of the run."""
+        """Check what would be released, and move prod's names in one commit, with the record of
+        the run."""
         report = Report(run_id=self.run_id, steps=list(self.steps.values()))
-        if not (self.records or self.committed or self.failed):
+        while True:
             self.look_again()
-            idle = self.decide_release(self.state.released).is_empty
-        else:
-            idle = False
-        if idle:
-            report.seconds = time.monotonic() - self.clock
-            return report
+            decision = self.decide_release(self.state.released)
+            if decision.is_empty and not (
+                self.records or self.committed or self.failed or self.checker.done
+            ):
+                break
+            try:
+                self.commit_release(report)
+            except NotChecked:
+                continue  # somebody else released meanwhile: then it is another candidate
+            break
+        report.checks = self.checker.reports()
+        for check in report.checks:
+            self.observer.checked(check)
+        report.seconds = time.monotonic() - self.clock
+        return report
+
+    def commit_release(self, report: Report) -> None:
         note = CommitNote(
             message=f"release of run {self.run_id}",
             run_id=self.run_id,
@@ -579,17 +599,19 @@ class _Run:
         )
         with self.lake.commit(note) as commit:
             before = self.released_before(commit)
-            decision = self.decide_release(before.names)
+            decision = self.decide_release(before.names, may_check=False)
             report.moves, report.held = decision.moves, decision.held
-            report.removed = decision.removed
+            report.removed, report.checks = decision.removed, self.checker.reports()
+            report.release = None
             if not decision.is_empty:
                 report.release = before.release_id + 1
                 self.write_release(commit, report.release, decision)
             for table in ("files", "steps", "checks"):
                 commit.note(table, [row for kind, row in self.records if kind == table])
-            commit.note("runs", [self.run_row(report)])
-        report.seconds = time.monotonic() - self.clock
-        return report
+            commit.note("checks", self.checker.rows(self.run_id))
+            commit.note(
+                "runs", [run_row(self.run_id, self.started_at, report.status, self.options.command)]
+            )
 
     def released_before(self, commit: Commit) -> Release:
         """The names that the release will move: as we know them, unless somebody else committed
@@ -598,13 +620,37 @@ class _Run:
             return Release(self.state.release_id, self.state.released)
         return self.lake.release()
 
-    def decide_release(self, released: Mapping[DatasetName, Position]) -> ReleaseDecision:
+    def decide_release(
+        self, released: Mapping[DatasetName, Position], *, may_check: bool = True
+    ) -> ReleaseDecision:
+        """What moves, once the checks hold over what would be released then. What a failing
+        check holds back makes another candidate, so it is checked again until nothing more
+        fails; what has failed once stays held back in this run."""
         ready = {name: p for name, p in self.positions.items() if name in self.selected}
         whole = not self.options.select
         gone = tuple(sorted(n for n in released if n not in self.graph.datasets)) if whole else ()
-        return decide_release(
-            self.graph, ready, self.failed, released, gone, atomic=self.options.atomic
-        )
+        failing: dict[str, FailingCheck] = {}
+        self.checker.done.clear()
+        while True:
+            decision = decide_release(
+                self.graph,
+                ready,
+                self.failed,
+                released,
+                gone,
+                atomic=self.options.atomic,
+                failing=[failing[name] for name in sorted(failing)],
+            )
+            candidate = {**released, **decision.moves}
+            due = [
+                check
+                for check in self.checker.due(candidate, decision.moves, self.selected)
+                if check.name not in failing
+            ]
+            more = self.checker.failing(due, candidate, may_run=may_check)
+            if not more:
+                return decision
+            failing |= {check.name: check for check in more}
 
     def write_release(self, commit: Commit, release_id: int, decision: ReleaseDecision) -> None:
         commit.point_views(decision.moves)
@@ -639,18 +685,6 @@ class _Run:
             "dataset": str(name),
             "built_table": position.table if position else None,
             "snapshot_id": position.snapshot_id if position else None,
-        }
-
-    def run_row(self, report: Report) -> dict[str, Any]:
-        return {
-            "run_id": self.run_id,
-            "started_at": self.started_at,
-            "ended_at": now(),
-            "status": report.status,
-            "command": self.options.command,
-            "user_name": user_name(),
-            "host": socket.gethostname(),
-            "headwater_version": version("headwater"),
         }
 
 

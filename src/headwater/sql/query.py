@@ -89,8 +89,11 @@ def front_place(text: str) -> Place:
     return place_at(text, match.start("yaml") if match else 0)
 
 
-def read_query(text: str) -> Query:
-    """Parse one SELECT (or UNION, VALUES, WITH …). Raises SqlError."""
+def read_query(text: str, kind: str = "model") -> Query:
+    """Parse one SELECT (or UNION, VALUES, WITH …). `kind`: what it is to be, for messages.
+
+    Raises SqlError.
+    """
     statements = _statements(text)
     if not statements:
         raise SqlError("there is no query here", hint="write one SELECT after the comment")
@@ -98,7 +101,7 @@ def read_query(text: str) -> Query:
         raise SqlError(
             f"{len(statements)} statements where one SELECT is meant",
             place_at(text, statements[1][0].start),
-            hint="a model is one query; make a model of each",
+            hint=f"a {kind} is one query; make a {kind} of each",
         )
     (tokens,) = statements
     start, end = tokens[0].start, tokens[-1].end + 1
@@ -107,7 +110,7 @@ def read_query(text: str) -> Query:
         raise SqlError(
             f"a {tree.key.upper()} statement where a SELECT is meant",
             place_at(text, start),
-            hint="a model is one SELECT; Headwater writes the table",
+            hint=f"a {kind} is one SELECT; {_WHAT_FOR[kind]}",
         )
     tables: list[exp.Table] = []
     ours: set[str] = set()
@@ -126,6 +129,12 @@ def read_query(text: str) -> Query:
         words=frozenset(words),
         _tree=tree,
     )
+
+
+_WHAT_FOR = {
+    "model": "Headwater writes the table",
+    "check": "the rows that it returns are those that break it",
+}
 
 
 def _statements(text: str) -> list[list[Token]]:
@@ -184,6 +193,22 @@ def read_expression(text: str) -> str:
     >>> read_expression("a>1  and b is not  null")
     'a > 1 AND NOT b IS NULL'
     """
+    return _condition(text, _NO_CONDITIONS)
+
+
+def read_aggregate(text: str) -> str:
+    """One condition over all rows of a table, in canonical text. Raises SqlError.
+
+    >>> read_aggregate("count(*)>1  and min( a ) >= 0")
+    'COUNT(*) > 1 AND MIN(a) >= 0'
+    """
+    return _condition(text, _NO_AGGREGATES)
+
+
+_Refusals = tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...]
+
+
+def _condition(text: str, refusals: _Refusals) -> str:
     try:
         trees = _DUCKDB.parse_into(exp.Condition, text)
     except (ParseError, TokenError) as error:
@@ -193,24 +218,36 @@ def read_expression(text: str) -> str:
     tree = trees[0] if len(trees) == 1 else None
     if tree is None:
         raise SqlError("one condition is meant", hint="such as  fare >= 0  or  b > a")
-    for kinds, message, hint in _NO_CONDITIONS:
+    for kinds, message, hint in refusals:
         if tree.find(*kinds):
             raise SqlError(message, hint=hint)
     return _DUCKDB.generate(tree, copy=False, comments=False)
 
 
-_ELSEWHERE = "write a model for that check"
-_NO_CONDITIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
+_ELSEWHERE = "write it as a query, in checks/NAME.sql"
+_NO_PARAMETERS = (
+    (exp.Placeholder, exp.Parameter),
+    "a rule takes no parameters",
+    "write the value out",
+)
+_NO_CONDITIONS: _Refusals = (
     ((exp.Query, exp.Values), "a row rule looks at one row: no subqueries", _ELSEWHERE),
     (
         (exp.AggFunc, exp.Window),
         "a row rule looks at one row: no aggregates and windows",
-        _ELSEWHERE,
+        "put it under `checks:`, which look at all rows",
     ),
     ((exp.Star, exp.Columns), "one condition is meant, not columns", "name the column"),
-    ((exp.Placeholder, exp.Parameter), "a rule takes no parameters", "write the value out"),
+    _NO_PARAMETERS,
 )
-"""What makes an expression none that is true or false of a row: kinds of nodes, message, hint."""
+_NO_AGGREGATES: _Refusals = (
+    ((exp.Query, exp.Values), "a check of a contract reads no other table", _ELSEWHERE),
+    ((exp.Window,), "a check of a contract gives one value: no windows", _ELSEWHERE),
+    ((exp.Columns,), "one condition is meant, not columns", "name the column"),
+    _NO_PARAMETERS,
+)
+"""What makes an expression none that is true or false, of a row and of a table: kinds of nodes,
+message, hint."""
 
 
 def table_parts(text: str) -> tuple[str, ...]:

@@ -1,0 +1,183 @@
+"""The checks of a project that are no row rules, each as what is to be run.
+
+`checks/*.sql`, the row counts and the aggregates of contracts become one kind of value here: a
+query over some datasets. Each has a fingerprint of its own, which is no part of any dataset's,
+so a new or changed check is run again and nothing is rebuilt for it. Whether a check fails or
+only warns is left out of it: the finding is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from headwater.analysis.graph import Graph, select
+from headwater.contract.checks import CheckRemedy, RowCount, TableCheck
+from headwater.errors import UnknownSelection, counted
+from headwater.names import DatasetName
+from headwater.project.definitions import Dataset, Project, SqlCheck
+from headwater.sql.query import digest, expression_words
+from headwater.sql.quote import dotted
+
+
+class CheckKind(StrEnum):
+    """What the query of a check gives."""
+
+    ROWS = "rows"
+    """The rows that break it; it holds where there are none."""
+    TRUTH = "truth"
+    """One value; it holds where that is true."""
+    COUNT = "count"
+    """A number of rows, to be held against bounds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheck:
+    """One check.
+
+    code      what the results are recorded as: the file's name, `row_count` or `check.NAME`.
+    dataset   whose contract it stands in; None for a check with a file of its own.
+    inputs    the datasets that it reads.
+    query     SQL over them, by their names.
+    words     the columns that the query spells out.
+    meaning   what must hold, in words.
+    where     file:line.
+    """
+
+    code: str
+    dataset: DatasetName | None
+    kind: CheckKind
+    remedy: CheckRemedy
+    inputs: tuple[DatasetName, ...]
+    query: str = field(repr=False)
+    words: frozenset[str] = field(repr=False)
+    meaning: str
+    where: str
+    fingerprint: str
+    tags: tuple[str, ...] = ()
+    row_count: RowCount | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it: `no_orphans`, `tlc.trips.row_count`, `tlc.trips.check.paid`."""
+        return f"{self.dataset}.{self.code}" if self.dataset else self.code
+
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """What its results are found by: dataset and code, as they are recorded."""
+        return (str(self.dataset) if self.dataset else None, self.code)
+
+
+def data_checks(project: Project) -> tuple[DataCheck, ...]:
+    """All of them: those of the contracts in the order of their files, then `checks/*.sql`."""
+    of_contracts = [
+        check for dataset in project.datasets.values() for check in contract_checks(dataset)
+    ]
+    return (*of_contracts, *(_of_file(check) for check in project.checks.values()))
+
+
+def contract_checks(dataset: Dataset) -> Iterator[DataCheck]:
+    """The checks of one contract."""
+    contract = dataset.contract
+    if contract.row_count:
+        yield _row_count(dataset, contract.row_count)
+    for number, check in enumerate(contract.checks):
+        yield _aggregate(dataset, check, number)
+
+
+def aggregate_query(dataset: DatasetName, expression: str) -> str:
+    """One row with the value of an expression of aggregates. HAVING makes it refuse any other."""
+    return f"SELECT ({expression}) FROM {dotted(*dataset)} HAVING TRUE"
+
+
+def _of_file(check: SqlCheck) -> DataCheck:
+    return DataCheck(
+        code=check.name,
+        dataset=None,
+        kind=CheckKind.ROWS,
+        remedy=check.header.otherwise,
+        inputs=check.inputs,
+        query=check.query.text,
+        words=check.query.words,
+        meaning=check.header.description or "its query returns no row",
+        where=f"{check.file}:{check.line}",
+        fingerprint=digest("check", check.query.canonical),
+        tags=check.header.tags,
+    )
+
+
+def _row_count(dataset: Dataset, count: RowCount) -> DataCheck:
+    bounds = [str(part) for part in (count.min, count.max, count.max_decrease, count.max_increase)]
+    return DataCheck(
+        code="row_count",
+        dataset=dataset.name,
+        kind=CheckKind.COUNT,
+        remedy=count.otherwise,
+        inputs=(dataset.name,),
+        query=f"SELECT count(*) FROM {dotted(*dataset.name)}",
+        words=frozenset(),
+        meaning=_bounds(count),
+        where=f"{dataset.file}:{dataset.place_of(('row_count',)).line}",
+        fingerprint=digest("row_count", *bounds),
+        tags=dataset.tags,
+        row_count=count,
+    )
+
+
+def _bounds(count: RowCount) -> str:
+    """The bounds of a row count in words."""
+    if count.min is not None and count.min == count.max:
+        words = [f"exactly {counted(count.min, 'row')}"]
+    else:
+        words = [f"at least {counted(count.min, 'row')}"] if count.min is not None else []
+        words += [f"at most {counted(count.max, 'row')}"] if count.max is not None else []
+    if count.max_decrease is not None:
+        words.append(f"at most {count.max_decrease} % fewer than in the release before")
+    if count.max_increase is not None:
+        words.append(f"at most {count.max_increase} % more than in the release before")
+    return ", ".join(words)
+
+
+def _aggregate(dataset: Dataset, check: TableCheck, number: int) -> DataCheck:
+    return DataCheck(
+        code=f"check.{check.name}",
+        dataset=dataset.name,
+        kind=CheckKind.TRUTH,
+        remedy=check.otherwise,
+        inputs=(dataset.name,),
+        query=aggregate_query(dataset.name, check.check),
+        words=expression_words(check.check),
+        meaning=check.check,
+        where=f"{dataset.file}:{dataset.place_of(('checks', number)).line}",
+        fingerprint=digest("aggregate", check.check),
+        tags=dataset.tags,
+    )
+
+
+def select_checks(
+    checks: Iterable[DataCheck], graph: Graph, selectors: Iterable[str]
+) -> tuple[DataCheck, ...]:
+    """The checks that any of `selectors` means: by their name, by a tag of their own, or because
+    they read a dataset that it selects. All of them for no selector. Raises UnknownSelection."""
+    checks = tuple(checks)
+    words = [word.strip() for text in selectors for word in text.split(",") if word.strip()]
+    if not words:
+        return checks
+    wanted: set[str] = set()
+    for word in words:
+        kind, _, value = word.partition(":")
+        own = {
+            check.name
+            for check in checks
+            if word == check.name or (kind == "tag" and value in check.tags)
+        }
+        try:
+            datasets = select(graph, [word])
+        except UnknownSelection:
+            if not own:
+                raise
+            datasets = frozenset()
+        wanted |= own
+        wanted |= {check.name for check in checks if datasets.intersection(check.inputs)}
+    return tuple(check for check in checks if check.name in wanted)

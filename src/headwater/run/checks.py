@@ -1,0 +1,243 @@
+"""Running the checks that are no row rules: before a release over what it would make, and alone
+over the release as it stands.
+
+A check is run where its newest result is not about this: another fingerprint, other positions
+of what it reads, or a failure that may have been mended. Results are committed with the release
+that they are about; a run that is killed before leaves none, so the next one checks again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from headwater.analysis.checks import CheckKind, DataCheck, data_checks, select_checks
+from headwater.analysis.graph import Graph
+from headwater.contract.checks import CheckRemedy
+from headwater.engine.bind import ORIGIN_COLUMNS
+from headwater.engine.checks import Finding, evaluate
+from headwater.lake.checks import (
+    CheckKey,
+    CheckResult,
+    newest_results,
+    place,
+    rows_released_before,
+    text_of,
+)
+from headwater.lake.commit import now
+from headwater.lake.lake import CommitNote, Lake
+from headwater.lake.state import Position
+from headwater.names import DatasetName
+from headwater.plan.plan import FailingCheck
+from headwater.project.definitions import Project
+from headwater.run.record import new_run_id
+from headwater.run.report import CheckReport, DataReport, Observer, Silent
+
+
+class NotChecked(Exception):
+    """A check would have to be run where there is no time for it: somebody else released."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    check: DataCheck
+    finding: Finding
+    inputs: Mapping[DatasetName, Position]
+    seconds: float
+
+
+@dataclass
+class Checker:
+    """The checks of a project, run over one candidate after the other.
+
+    done   check -> its newest result here.
+    """
+
+    lake: Lake
+    checks: tuple[DataCheck, ...]
+    observer: Observer
+    done: dict[str, _Done] = field(default_factory=dict)
+    placed: dict[DatasetName, tuple[Position, tuple[str, ...]]] = field(default_factory=dict)
+    known: dict[tuple[str, tuple[Position | None, ...]], _Done] = field(default_factory=dict)
+
+    @cached_property
+    def recorded(self) -> dict[CheckKey, CheckResult]:
+        """What the lake knows of earlier runs."""
+        return newest_results(self.lake)
+
+    def due(
+        self,
+        candidate: Mapping[DatasetName, Position],
+        moves: Mapping[DatasetName, Position],
+        selected: frozenset[DatasetName],
+    ) -> list[DataCheck]:
+        """The checks that a release has to wait for, or that are new, changed or failing.
+
+        candidate   what would be released, by name.
+        moves       that part of it that would move.
+        """
+        found = []
+        for check in self.checks:
+            moved = any(name in moves for name in check.inputs)
+            there = all(name in candidate for name in check.inputs)
+            wanted = moved or (there and bool(selected.intersection(check.inputs)))
+            if wanted and not self.is_known(check, candidate, moved=moved):
+                found.append(check)
+        return found
+
+    def is_known(
+        self, check: DataCheck, candidate: Mapping[DatasetName, Position], *, moved: bool
+    ) -> bool:
+        """Whether an earlier run has said all that there is to say. What is broken is said again
+        in each run if it fails, and with each release if it warns."""
+        before = self.recorded.get(check.key)
+        if before is None or before.fingerprint != check.fingerprint:
+            return False
+        if not before.holds and (moved or check.remedy is CheckRemedy.FAIL):
+            return False
+        return before.inputs == _inputs(check, candidate)
+
+    def failing(
+        self,
+        due: Iterable[DataCheck],
+        candidate: Mapping[DatasetName, Position],
+        *,
+        may_run: bool = True,
+    ) -> list[FailingCheck]:
+        """Those of the checks that fail over a candidate. Each is run once over the same
+        positions. Raises NotChecked where one would have to be run and may not."""
+        found = []
+        for check in due:
+            key = (check.name, tuple(candidate.get(name) for name in check.inputs))
+            if key not in self.known:
+                if not may_run:
+                    raise NotChecked(check.name)
+                self.known[key] = self.run(check, _inputs(check, candidate))
+            self.done[check.name] = self.known[key]
+            finding = self.known[key].finding
+            if not finding.holds and check.remedy is CheckRemedy.FAIL:
+                found.append(FailingCheck(check.name, frozenset(check.inputs), finding.cause))
+        return found
+
+    def run(self, check: DataCheck, inputs: Mapping[DatasetName, Position]) -> _Done:
+        """Run one check over these positions."""
+        started = time.monotonic()
+        self.observer.checking(check.name)
+        missing = [name for name in check.inputs if name not in inputs]
+        if missing:
+            finding = Finding(
+                holds=False, cause=f"it reads {missing[0]}, which is not released and not built"
+            )
+        else:
+            for name, position in inputs.items():
+                self.place(name, position, check)
+            before = None
+            if check.row_count and check.row_count.is_relative:
+                (only,) = check.inputs
+                before = rows_released_before(self.lake, only, inputs[only])
+            finding = evaluate(self.lake.con, check, before)
+        return _Done(check, finding, inputs, time.monotonic() - started)
+
+    def place(self, name: DatasetName, position: Position, check: DataCheck) -> None:
+        """Put a dataset into the session; `*` does not carry its columns of origin along."""
+        hidden = tuple(column for column in ORIGIN_COLUMNS if column not in check.words)
+        if self.placed.get(name) != (position, hidden):
+            place(self.lake, name, position, hidden)
+            self.placed[name] = (position, hidden)
+
+    def reports(self) -> list[CheckReport]:
+        """What was run, in the order of the project."""
+        return [
+            report_of(self.done[check.name]) for check in self.checks if check.name in self.done
+        ]
+
+    def rows(self, run_id: str) -> list[dict[str, Any]]:
+        """The results as rows of `headwater.checks`."""
+        moment = now()
+        return [
+            {
+                "run_id": run_id,
+                "dataset": done.check.key[0],
+                "check_name": done.check.code,
+                "remedy": done.check.remedy.value,
+                "status": "held" if done.finding.holds else "broken",
+                "failed_rows": done.finding.failed_rows,
+                "sample": done.finding.sample or None,
+                "checked_at": moment,
+                "fingerprint": done.check.fingerprint,
+                "inputs": text_of(done.inputs),
+                "cause": done.finding.cause or None,
+            }
+            for done in self.done.values()
+        ]
+
+
+def _inputs(
+    check: DataCheck, candidate: Mapping[DatasetName, Position]
+) -> dict[DatasetName, Position]:
+    return {name: candidate[name] for name in check.inputs if name in candidate}
+
+
+def report_of(done: _Done) -> CheckReport:
+    """One result as values."""
+    check, finding = done.check, done.finding
+    return CheckReport(
+        name=check.name,
+        dataset=check.dataset,
+        reads=check.inputs,
+        remedy=check.remedy.value,
+        status="held" if finding.holds else "broken",
+        failed_rows=finding.failed_rows if check.kind is CheckKind.ROWS else None,
+        cause=finding.cause,
+        meaning=check.meaning,
+        where=check.where,
+        seconds=done.seconds,
+    )
+
+
+def check_release(
+    project: Project,
+    graph: Graph,
+    lake: Lake,
+    selectors: Iterable[str] = (),
+    observer: Observer | None = None,
+) -> DataReport:
+    """Run checks over the current release, whether they were run before or not, and record what
+    they found. Nothing else is written; names stay where they are.
+
+    A check that reads something that is not released waits, which is no failure. Raises
+    UnknownSelection.
+    """
+    started = time.monotonic()
+    wanted = select_checks(data_checks(project), graph, selectors)
+    observer = observer or Silent()
+    with lake.reading():
+        release = lake.release()
+    ready, waiting = [], {}
+    for check in wanted:
+        missing = [name for name in check.inputs if name not in release.names]
+        if missing:
+            waiting[check.name] = f"{missing[0]} is not released"
+        else:
+            ready.append(check)
+    checker = Checker(lake, tuple(ready), observer)
+    checker.failing(ready, release.names)
+    run_id = new_run_id()
+    report = DataReport(run_id=run_id, release=release.release_id)
+    for check in wanted:
+        found = checker.done.get(check.name)
+        report.checks.append(report_of(found) if found else _waiting(check, waiting[check.name]))
+        observer.checked(report.checks[-1])
+    if ready:
+        with lake.commit(CommitNote(message="check the release", run_id=run_id)) as commit:
+            commit.note("checks", checker.rows(run_id))
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _waiting(check: DataCheck, why: str) -> CheckReport:
+    done = _Done(check, Finding(holds=True), {}, 0.0)
+    return replace(report_of(done), status="waiting", failed_rows=None, cause=why)
