@@ -191,6 +191,15 @@ def test_a_new_or_changed_check_runs_without_a_rebuild(project):
     assert results(made) == [("c", "held", 0), ("c", "broken", 1)]
 
 
+def test_a_check_that_asks_the_time_is_run_each_time(project):
+    made = project(
+        {"data/a.csv": GOOD, "checks/c.sql": "FROM s.t WHERE now() < '2000-01-01'"},
+        source=source("checks: [{name: c, check: today() > '2000-01-01' AND count(*) > 0}]"),
+    )
+    made.run()
+    assert [check.name for check in made.run().checks] == ["s.t.check.c", "c"]
+
+
 def test_checks_of_a_contract_are_no_part_of_its_meaning(project):
     made = project({"data/a.csv": GOOD}, source=source("tags: x"))
     made.run()

@@ -138,6 +138,15 @@ def test_the_marts_say_something(taxi):
     assert vendor == [(1,)]
 
 
+def test_its_checks_hold(taxi):
+    _, report, _ = taxi
+    assert {check.name: check.status for check in report.checks} == {
+        "tlc.trips.row_count": "held",
+        "tlc.trips.check.mostly_by_card": "held",
+        "revenue_is_that_of_the_trips": "held",
+    }
+
+
 def test_the_example_carries_a_handful_of_the_files():
     names = [path.name for path in sorted((EXAMPLE / "data").glob("*"))]
     assert names == [f"yellow_tripdata_sample_{month}.csv.gz" for month in KEPT]

@@ -51,6 +51,9 @@ key: kind
 SELECT kind, count(*) AS n, sum(amount) AS total FROM staging.events GROUP BY kind
 """
 COUNTS = "SELECT sum(n) AS n FROM marts.totals"
+ADDS_UP = """SELECT (SELECT sum(n) FROM marts.totals) AS total, count(*) AS n FROM staging.events
+HAVING total IS DISTINCT FROM n
+"""
 SEEN = (
     "SELECT (SELECT count(*) FROM src.events), (SELECT count(*) FROM staging.events), "
     "(SELECT coalesce(sum(n), 0) FROM marts.totals), (SELECT coalesce(max(n), 0) FROM marts.counts)"
@@ -68,6 +71,7 @@ def make_project(folder: Path) -> None:
         "models/staging/events.sql": STAGING,
         "models/marts/totals.sql": TOTALS,
         "models/marts/counts.sql": COUNTS,
+        "checks/adds_up.sql": ADDS_UP,
     }
     for path, text in texts.items():
         target = folder / path
@@ -209,6 +213,13 @@ def check(folder: Path, files: int) -> None:
     wanted = ask("SELECT kind, count(*), sum(amount) FROM src.events GROUP BY kind ORDER BY kind")
     if totals != wanted or ask(SEEN)[0] != (len(expected),) * 4:
         raise Broken("the models do not say what their inputs say")
+    unchecked = ask(
+        "SELECT count(*) FROM headwater.release_names WHERE dataset = 'marts.totals' AND NOT "
+        "EXISTS (FROM headwater.checks WHERE check_name = 'adds_up' AND status = 'held' AND "
+        "contains(inputs, '[\"' || built_table || '\", ' || snapshot_id || ']'))"
+    )
+    if unchecked[0] != (0,):
+        raise Broken(f"{unchecked[0][0]} releases went out unchecked")
     orphans = _orphans(folder / ".headwater")
     if orphans:
         raise Broken(f"data files that no snapshot knows: {orphans}")

@@ -17,7 +17,7 @@ from headwater.contract.checks import CheckRemedy, RowCount, TableCheck
 from headwater.errors import UnknownSelection, counted
 from headwater.names import DatasetName
 from headwater.project.definitions import Dataset, Project, SqlCheck
-from headwater.sql.query import digest, expression_words
+from headwater.sql.query import digest, expression_is_fickle, expression_words
 from headwater.sql.quote import dotted
 
 
@@ -43,6 +43,7 @@ class DataCheck:
     words     the columns that the query spells out.
     meaning   what must hold, in words.
     where     file:line.
+    is_fickle whether it may find something else over the same data, because it asks the time.
     """
 
     code: str
@@ -57,6 +58,7 @@ class DataCheck:
     fingerprint: str
     tags: tuple[str, ...] = ()
     row_count: RowCount | None = None
+    is_fickle: bool = False
 
     @property
     def name(self) -> str:
@@ -104,6 +106,7 @@ def _of_file(check: SqlCheck) -> DataCheck:
         where=f"{check.file}:{check.line}",
         fingerprint=digest("check", check.query.canonical),
         tags=check.header.tags,
+        is_fickle=check.query.is_fickle,
     )
 
 
@@ -152,6 +155,7 @@ def _aggregate(dataset: Dataset, check: TableCheck, number: int) -> DataCheck:
         where=f"{dataset.file}:{dataset.place_of(('checks', number)).line}",
         fingerprint=digest("aggregate", check.check),
         tags=dataset.tags,
+        is_fickle=expression_is_fickle(check.check),
     )
 
 

@@ -58,10 +58,6 @@ class CheckResult:
     def holds(self) -> bool:
         return self.status == "held"
 
-    @property
-    def is_row_rule(self) -> bool:
-        return self.fingerprint is None
-
     def as_dict(self) -> dict[str, Any]:
         return {
             "check": self.name,
@@ -76,12 +72,14 @@ class CheckResult:
         }
 
 
-def results(lake: Lake, per_check: int = 1) -> list[CheckResult]:
-    """The newest results of every check that was ever run, row rules too: newest first, at most
-    `per_check` of each."""
+def results(lake: Lake, per_check: int = 1, *, with_row_rules: bool = True) -> list[CheckResult]:
+    """The newest results of every check that was ever run: newest first, at most `per_check` of
+    each."""
+    wanted = "TRUE" if with_row_rules else "fingerprint IS NOT NULL"
     rows = lake.con.execute(
         "SELECT run_id, dataset, check_name, remedy, status, failed_rows, checked_at, "
-        "fingerprint, inputs, cause, sample FROM lake.headwater.checks QUALIFY row_number() OVER "
+        f"fingerprint, inputs, cause, sample FROM lake.headwater.checks WHERE {wanted} "
+        "QUALIFY row_number() OVER "
         f"(PARTITION BY dataset, check_name ORDER BY checked_at DESC) <= {int(per_check)} "
         "ORDER BY checked_at DESC, dataset, check_name"
     ).fetchall()
@@ -105,7 +103,7 @@ def results(lake: Lake, per_check: int = 1) -> list[CheckResult]:
 
 def newest_results(lake: Lake) -> dict[CheckKey, CheckResult]:
     """The newest result of each check that was ever run, row rules aside."""
-    return {result.key: result for result in results(lake) if not result.is_row_rule}
+    return {result.key: result for result in results(lake, with_row_rules=False)}
 
 
 def broken_rules(con: duckdb.DuckDBPyConnection, dataset: DatasetName) -> set[str]:

@@ -2,8 +2,9 @@
 over the release as it stands.
 
 A check is run where its newest result is not about this: another fingerprint, other positions
-of what it reads, or a failure that may have been mended. Results are committed with the release
-that they are about; a run that is killed before leaves none, so the next one checks again.
+of what it reads, a failure that may have been mended, or a query that asks the time. Results are
+committed with the release that they are about; a run that is killed before leaves none, so the
+next one checks again.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Checker:
         """Whether an earlier run has said all that there is to say. What is broken is said again
         in each run if it fails, and with each release if it warns."""
         before = self.recorded.get(check.key)
-        if before is None or before.fingerprint != check.fingerprint:
+        if before is None or before.fingerprint != check.fingerprint or check.is_fickle:
             return False
         if not before.holds and (moved or check.remedy is CheckRemedy.FAIL):
             return False

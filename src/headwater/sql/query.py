@@ -64,6 +64,11 @@ class Query:
     _tree: exp.Expr = field(repr=False, compare=False)
 
     @cached_property
+    def is_fickle(self) -> bool:
+        """Whether it may give something else over the same tables: it asks the time or chance."""
+        return _is_fickle(self._tree)
+
+    @cached_property
     def canonical(self) -> str:
         """The query without comments and formatting; equal texts mean the same query."""
         # Only fingerprints need it, so a mere check does not pay for it.
@@ -268,6 +273,44 @@ def expression_words(text: str) -> frozenset[str]:
     if tree is None:
         return frozenset()
     return frozenset(column.parts[0].name for column in tree.find_all(exp.Column))
+
+
+def expression_is_fickle(text: str) -> bool:
+    """Whether an expression may give something else over the same rows.
+
+    >>> expression_is_fickle("max(at) > now() - INTERVAL 1 DAY")
+    True
+    """
+    (tree,) = _DUCKDB.parse_into(exp.Condition, text)
+    return tree is not None and _is_fickle(tree)
+
+
+_FICKLE = (
+    exp.CurrentDate,
+    exp.CurrentDatetime,
+    exp.CurrentTime,
+    exp.CurrentTimestamp,
+    exp.Localtime,
+    exp.Localtimestamp,
+    exp.Rand,
+    exp.TableSample,
+    exp.Uuid,
+)
+_FICKLE_NAMES = frozenset(
+    [
+        *("now", "today", "transaction_timestamp", "get_current_timestamp", "get_current_time"),
+        *("current_localtime", "current_localtimestamp", "random", "uuid", "uuidv4", "uuidv7"),
+        *("gen_random_uuid", "setseed", "nextval", "age"),
+    ]
+)
+
+
+def _is_fickle(tree: exp.Expr) -> bool:
+    return any(
+        isinstance(node, _FICKLE)
+        or (isinstance(node, exp.Anonymous) and node.name.lower() in _FICKLE_NAMES)
+        for node in tree.walk()
+    )
 
 
 def digest(*parts: str) -> str:
