@@ -44,6 +44,7 @@ TABLES = {
     "step of a model, and for a source where it was broken or holds again; any other check has one "
     "for each time it was run, with its fingerprint and the positions that it was run over.",
     "quarantine": "The rows that broke a rule: reasons, origin, original content.",
+    "quarantine_outcomes": "What became of rows that left quarantine.",
     "releases": "One row per release.",
     "release_names": "The names that a release moved, and where to; no table means removed.",
 }
