@@ -479,6 +479,11 @@ CASES = [
         "a check with both words for its remedy",
     ),
     case(
+        {C: "/*\nseverity: bad\n*/\nFROM s.t"},
+        (C, 2, 1, "must be one of: 'warn' or 'error'", None, "severity: bad"),
+        "a check of a severity that is none",
+    ),
+    case(
         {"checks/No.sql": "FROM s.t"},
         ("checks/No.sql", 1, 1, None, "rename the file", None),
         "a check with a name that is none",

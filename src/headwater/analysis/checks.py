@@ -136,9 +136,9 @@ def _bounds(count: RowCount) -> str:
         words = [f"at least {counted(count.min, 'row')}"] if count.min is not None else []
         words += [f"at most {counted(count.max, 'row')}"] if count.max is not None else []
     if count.max_decrease is not None:
-        words.append(f"at most {count.max_decrease} % fewer than in the release before")
+        words.append(f"at most {count.max_decrease} % fewer than before")
     if count.max_increase is not None:
-        words.append(f"at most {count.max_increase} % more than in the release before")
+        words.append(f"at most {count.max_increase} % more than before")
     return ", ".join(words)
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from headwater.contract.definition import Definition, Words
@@ -56,29 +56,41 @@ def _as_aggregate(value: Any) -> str:
 Percent = Annotated[Decimal | None, BeforeValidator(_as_percent)]
 
 
+def _show_severity(schema: dict[str, Any]) -> None:
+    """What JSON Schemas say of the key that `_Checked` understands beside its own."""
+    schema["properties"]["severity"] = {
+        "description": "As `otherwise`; `error` is `fail`.",
+        "enum": ["fail", "warn", "error"],
+    }
+
+
 class _Checked(Definition):
     """What all checks have."""
 
+    model_config = ConfigDict(json_schema_extra=_show_severity)
+
     otherwise: CheckRemedy = CheckRemedy.FAIL
-    """What follows where it does not hold. `severity` is understood too, and `error` for `fail`."""
+    """What follows where it does not hold. `severity: warn` and `severity: error` are understood
+    too."""
 
     @model_validator(mode="before")
     @classmethod
     def _severity(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or "severity" not in value:
             return value
-        value = dict(value)
-        if "severity" in value:
-            if "otherwise" in value:
-                raise PydanticCustomError(
-                    "check",
-                    "`severity` and `otherwise` say the same",
-                    {"path": ("severity",), "hint": "keep `otherwise`"},
-                )
-            value["otherwise"] = value.pop("severity")
-        if value.get("otherwise") == "error":
-            value["otherwise"] = CheckRemedy.FAIL
-        return value
+        if "otherwise" in value:
+            raise PydanticCustomError(
+                "check",
+                "`severity` and `otherwise` say the same",
+                {"path": ("severity",), "hint": "keep `otherwise`"},
+            )
+        word = value["severity"]
+        if word not in ("fail", "warn", "error"):
+            raise PydanticCustomError(
+                "check", "must be one of: 'warn' or 'error'", {"path": ("severity",)}
+            )
+        rest = {key: said for key, said in value.items() if key != "severity"}
+        return {**rest, "otherwise": "fail" if word == "error" else word}
 
 
 class RowCount(_Checked):
@@ -89,9 +101,9 @@ class RowCount(_Checked):
     max: int | None = Field(default=None, ge=0)
     """The most rows allowed."""
     max_decrease: Percent = None
-    """How much fewer rows than in the dataset's release before, as `10%`."""
+    """How much fewer rows than are released now, as `10%`."""
     max_increase: Percent = None
-    """How much more rows than in the dataset's release before, as `200%`."""
+    """How much more rows than are released now, as `200%`."""
     description: str = ""
     """Why so; for people."""
 
@@ -114,7 +126,7 @@ class RowCount(_Checked):
 
     @property
     def is_relative(self) -> bool:
-        """Whether it looks at the release before."""
+        """Whether it looks at what is released before."""
         return self.max_decrease is not None or self.max_increase is not None
 
 

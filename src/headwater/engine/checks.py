@@ -40,7 +40,7 @@ def evaluate(
 ) -> Finding:
     """Run one check. Its datasets stand in the session under their names.
 
-    rows_before   the rows of its dataset in the release before; None: there was none.
+    rows_before   the rows that its dataset has where it is released; None: nothing to compare.
 
     A check that cannot be computed does not hold, and the finding tells the cause.
     """
@@ -77,7 +77,7 @@ def _offending(con: duckdb.DuckDBPyConnection, check: DataCheck) -> Finding:
 
 
 def _counted(bounds: RowCount, rows: int, before: int | None) -> Finding:
-    """A number of rows held against its bounds. Without a release before, the relative ones
+    """A number of rows held against its bounds. With nothing to compare, the relative ones
     hold."""
     broken = []
     if bounds.min is not None and rows < bounds.min:
@@ -86,7 +86,7 @@ def _counted(bounds: RowCount, rows: int, before: int | None) -> Finding:
         broken.append(f"at most {bounds.max:,} are expected")
     if before is not None:
         lost, won = (before - rows) * 100, (rows - before) * 100
-        was = f"{before:,} in the release before"
+        was = f"{before:,} before"
         if bounds.max_decrease is not None and lost > bounds.max_decrease * before:
             broken.append(f"{was}, and at most {bounds.max_decrease} % fewer are expected")
         if bounds.max_increase is not None and won > bounds.max_increase * before:

@@ -140,6 +140,16 @@ def rows_released_before(lake: Lake, name: DatasetName, position: Position) -> i
     return int(row[0]) if row else None
 
 
+def rows_at(lake: Lake, name: DatasetName, position: Position) -> int | None:
+    """The rows that a dataset had at a position, as its build recorded them."""
+    row = lake.con.execute(
+        "SELECT row_count FROM lake.headwater.builds WHERE dataset = ? AND built_table = ? "
+        "AND snapshot_id = ?",
+        [str(name), position.table, position.snapshot_id],
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
 def place(lake: Lake, name: DatasetName, position: Position, hidden: Collection[str] = ()) -> None:
     """Put a dataset at a position into the session under its name, without the columns `hidden`."""
     names = [column for column, _ in describe_schema(lake, position) if column not in hidden]

@@ -25,6 +25,7 @@ from headwater.lake.checks import (
     CheckResult,
     newest_results,
     place,
+    rows_at,
     rows_released_before,
     text_of,
 )
@@ -54,15 +55,18 @@ class _Done:
 class Checker:
     """The checks of a project, run over one candidate after the other.
 
-    done   check -> its newest result here.
+    is_alone   whether the candidate is the release itself, which is then compared with the
+               one before; else what it would take the place of.
+    done       check -> its newest result here.
     """
 
     lake: Lake
     checks: tuple[DataCheck, ...]
     observer: Observer
+    is_alone: bool = False
     done: dict[str, _Done] = field(default_factory=dict)
     placed: dict[DatasetName, tuple[Position, tuple[str, ...]]] = field(default_factory=dict)
-    known: dict[tuple[str, tuple[Position | None, ...]], _Done] = field(default_factory=dict)
+    known: dict[tuple[Any, ...], _Done] = field(default_factory=dict)
 
     @cached_property
     def recorded(self) -> dict[CheckKey, CheckResult]:
@@ -105,42 +109,58 @@ class Checker:
         self,
         due: Iterable[DataCheck],
         candidate: Mapping[DatasetName, Position],
+        released: Mapping[DatasetName, Position],
         *,
         may_run: bool = True,
     ) -> list[FailingCheck]:
-        """Those of the checks that fail over a candidate. Each is run once over the same
-        positions. Raises NotChecked where one would have to be run and may not."""
+        """Those of the checks that fail over a candidate, which would take the place of what is
+        `released`. Each is run once over the same positions. Raises NotChecked where one would
+        have to be run and may not."""
         found = []
         for check in due:
-            key = (check.name, tuple(candidate.get(name) for name in check.inputs))
+            inputs = _inputs(check, candidate)
+            before = released.get(check.inputs[0]) if _is_relative(check) else None
+            key = (check.name, tuple(inputs.items()), before)
             if key not in self.known:
                 if not may_run:
                     raise NotChecked(check.name)
-                self.known[key] = self.run(check, _inputs(check, candidate))
+                self.known[key] = self.run(check, inputs, before)
             self.done[check.name] = self.known[key]
             finding = self.known[key].finding
             if not finding.holds and check.remedy is CheckRemedy.FAIL:
                 found.append(FailingCheck(check.name, frozenset(check.inputs), finding.cause))
         return found
 
-    def run(self, check: DataCheck, inputs: Mapping[DatasetName, Position]) -> _Done:
+    def run(
+        self,
+        check: DataCheck,
+        inputs: Mapping[DatasetName, Position],
+        before: Position | None,
+    ) -> _Done:
         """Run one check over these positions."""
         started = time.monotonic()
         self.observer.checking(check.name)
         missing = [name for name in check.inputs if name not in inputs]
         if missing:
-            finding = Finding(
-                holds=False, cause=f"it reads {missing[0]}, which is not released and not built"
-            )
+            cause = f"it reads {missing[0]}, which is not released and not built"
+            finding = Finding(holds=False, cause=cause)
         else:
             for name, position in inputs.items():
                 self.place(name, position, check)
-            before = None
-            if check.row_count and check.row_count.is_relative:
-                (only,) = check.inputs
-                before = rows_released_before(self.lake, only, inputs[only])
-            finding = evaluate(self.lake.con, check, before)
+            rows = None
+            if _is_relative(check):
+                (name,) = check.inputs
+                rows = self.rows_before(name, inputs[name], before)
+            finding = evaluate(self.lake.con, check, rows)
         return _Done(check, finding, inputs, time.monotonic() - started)
+
+    def rows_before(
+        self, name: DatasetName, position: Position, before: Position | None
+    ) -> int | None:
+        """The rows that a relative bound is held against; None where nothing changes."""
+        if self.is_alone:
+            return rows_released_before(self.lake, name, position)
+        return rows_at(self.lake, name, before) if before and before != position else None
 
     def place(self, name: DatasetName, position: Position, check: DataCheck) -> None:
         """Put a dataset into the session; `*` does not carry its columns of origin along."""
@@ -180,6 +200,10 @@ def _inputs(
     check: DataCheck, candidate: Mapping[DatasetName, Position]
 ) -> dict[DatasetName, Position]:
     return {name: candidate[name] for name in check.inputs if name in candidate}
+
+
+def _is_relative(check: DataCheck) -> bool:
+    return check.row_count is not None and check.row_count.is_relative
 
 
 def report_of(done: _Done) -> CheckReport:
@@ -224,8 +248,8 @@ def check_release(
             waiting[check.name] = f"{missing[0]} is not released"
         else:
             ready.append(check)
-    checker = Checker(lake, tuple(ready), observer)
-    checker.failing(ready, release.names)
+    checker = Checker(lake, tuple(ready), observer, is_alone=True)
+    checker.failing(ready, release.names, release.names)
     run_id = new_run_id()
     report = DataReport(run_id=run_id, release=release.release_id)
     for check in wanted:

@@ -683,7 +683,7 @@ class _Run:
                 for check in self.checker.due(candidate, decision.moves, self.selected)
                 if check.name not in failing
             ]
-            more = self.checker.failing(due, candidate, may_run=may_check)
+            more = self.checker.failing(due, candidate, released, may_run=may_check)
             if not more:
                 return decision
             failing |= {check.name: check for check in more}
