@@ -98,9 +98,22 @@ def sample_rows(
     return [row[0] for row in rows]
 
 
-def repeated_keys(rows: str, key: Sequence[str], existing: str | None, row_id: str = "_id") -> str:
+def repeated_keys(
+    rows: str,
+    key: Sequence[str],
+    existing: str | None,
+    row_id: str = "_id",
+    *,
+    keeps: str = "first",
+    by: str = "",
+) -> str:
     """SQL for the `_id` of those of `rows` (numbered by `row_id`, in order) whose key came before:
-    in `rows` itself or in `existing`. A key with a NULL in it repeats nothing."""
+    in `rows` itself or in `existing`. A key with a NULL in it repeats nothing.
+
+    keeps   which row of a key repeats nothing: the `first`, or the `last`.
+    by      a column of `rows`: of a key the one with its greatest value, NULLs least, repeats
+            nothing; among equal ones the last.
+    """
     there = " AND ".join(f"r.{ident(name)} IS NOT NULL" for name in key)
     known = "FALSE"
     join = ""
@@ -112,8 +125,11 @@ def repeated_keys(rows: str, key: Sequence[str], existing: str | None, row_id: s
         known = "coalesce(k.known, FALSE)"
     partition = ", ".join(f"r.{ident(name)}" for name in key)
     number = f"r.{ident(row_id)}"
+    order = f"{number} DESC" if keeps == "last" or by else number
+    if by:
+        order = f"r.{ident(by)} DESC NULLS LAST, {order}"
     return (
         f"SELECT _id FROM (SELECT {number} AS _id, {known} AS _known, row_number() OVER "
-        f"(PARTITION BY {partition} ORDER BY {number}) AS _nth FROM ({rows}) r{join} "
+        f"(PARTITION BY {partition} ORDER BY {order}) AS _nth FROM ({rows}) r{join} "
         f"WHERE {there}) WHERE _known OR _nth > 1"
     )

@@ -267,7 +267,9 @@ def _as_stored(columns: Mapping[str, Type]) -> str:
 def _refuse_wrong_columns(model: Model, schema: Mapping[str, Type]) -> None:
     there = {name.lower() for name in schema}
     missing = [
-        name for name in (*model.contract.columns, *model.contract.key) if name.lower() not in there
+        name
+        for name in (*model.contract.columns, *model.contract.key, model.contract.latest_by)
+        if name and name.lower() not in there
     ]
     if missing:
         raise ModelFailed(
@@ -329,17 +331,23 @@ class BrokenBuild(ContractBroken):
         self.checks = check_rows(build.identity, build.checks, build.broken, build.samples)
 
 
+_KEPT = (OnDuplicate.KEEP_FIRST, OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
+
+
 def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contract) -> None:
     key = list(contract.key)
     rows, number = _numbered(build)
-    picked = f"SELECT {column_list(key)}, {ident(number)} FROM {rows}"
-    repeats = repeated_keys(picked, key, None, number)
+    kept, by = contract.duplicates, contract.latest_by
+    ordered = [by] if by and by.lower() not in {name.lower() for name in key} else []
+    picked = f"SELECT {column_list([*key, *ordered])}, {ident(number)} FROM {rows}"
+    keeps = "last" if kept is OnDuplicate.KEEP_LAST else "first"
+    repeats = repeated_keys(picked, key, None, number, keeps=keeps, by=by)
     found = con.execute(f"SELECT count(*) FROM ({repeats})").fetchone()
     count = int(found[0]) if found else 0
     build.checks.append(("key.duplicate", Remedy.FAIL))
     if not count:
         return
-    if contract.duplicates is OnDuplicate.KEEP_FIRST:
+    if kept in _KEPT:
         con.execute(
             f"CREATE OR REPLACE TABLE {build.result} AS SELECT {column_list(build.columns)} "
             f"FROM {rows} WHERE {ident(number)} NOT IN ({repeats})"
