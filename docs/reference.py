@@ -156,6 +156,14 @@ def settings_page() -> str:
     )
 
 
+def functions_page() -> str:
+    return (
+        "# Functions\n\n`functions/NAME.sql`: one `CREATE FUNCTION NAME(…) AS value` or "
+        "`AS TABLE SELECT …`; see [Models](../how-to/models.md#functions). Its leading comment:\n\n"
+        + properties(definitions.FunctionNote)
+    )
+
+
 def sources_page() -> str:
     of_contract = set(contract.Contract.model_fields)
     return (
@@ -330,6 +338,7 @@ PAGES = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "sources.md": sources_page,
+    "functions.md": functions_page,
     "contracts.md": contracts_page,
     "types.md": types_page,
     "reasons.md": reasons_page,

@@ -15,8 +15,11 @@ from headwater.analysis.graph import Graph, analyse
 from headwater.engine.bind import Bound, bind
 from headwater.engine.session import Limits
 from headwater.errors import Mistake, ProjectMistakes
-from headwater.project.definitions import Project, Settings, lake_folder
-from headwater.project.read import find_project, read_leniently, read_settings
+from headwater.project.definitions import Function, Project, Settings, lake_folder
+from headwater.project.functions import closure
+from headwater.project.read import find_project, read_functions, read_leniently, read_settings
+from headwater.sql.functions import called
+from headwater.sql.query import SqlError
 
 if TYPE_CHECKING:
     from headwater.lake.lake import Lake
@@ -95,7 +98,23 @@ def _query(folder: Path, settings: Settings, sql: str, allow_files: bool) -> Que
     from headwater.lake.query import query
 
     where = lake_folder(folder, settings)
-    return query(where, sql, allow_files=allow_files, limits=_limits(settings))
+    functions = _functions_of(folder, sql)
+    return query(where, sql, allow_files=allow_files, limits=_limits(settings), functions=functions)
+
+
+def _functions_of(folder: Path, sql: str) -> tuple[Function, ...]:
+    """The project's functions that a query calls. Raises ProjectMistakes if one that it calls
+    cannot be read."""
+    if not (folder / "functions").is_dir():
+        return ()
+    functions, unread, mistakes = read_functions(folder)
+    try:
+        names = called(sql)
+    except SqlError:
+        return ()  # DuckDB says better what is wrong with it
+    if names & unread:
+        raise ProjectMistakes(mistakes)
+    return closure(names & functions.keys(), functions)
 
 
 def _limits(settings: Settings) -> Limits:

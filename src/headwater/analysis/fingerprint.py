@@ -2,7 +2,7 @@
 
 For now of the whole definition in canonical form: formatting, comments and descriptions do not
 count, everything else does, the columns of the result included (so `SELECT *` means its
-columns, not the star).
+columns, not the star). The functions that it uses count with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from headwater.sql.query import digest
 
 def fingerprint(dataset: Dataset, schema: Mapping[str, Type] | None) -> str:
     """The fingerprint of a dataset. `schema`: the columns of its result, where they are known."""
+    own = _own_fingerprint(dataset, schema)
+    meanings = [function.text.meaning for function in dataset.functions]
+    return digest(own, *meanings) if meanings else own
+
+
+def _own_fingerprint(dataset: Dataset, schema: Mapping[str, Type] | None) -> str:
     if isinstance(dataset, SourceDataset):
         return dataset.fingerprint
     columns = repr([(name, kind.sql) for name, kind in (schema or {}).items()])

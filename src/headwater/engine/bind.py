@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -19,11 +20,20 @@ from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy, unsound
 from headwater.contract.types import Type, parse_type
 from headwater.contract.values import Question, rule_questions, value_questions
+from headwater.engine.macros import built_in, macro_offset, macro_sql
 from headwater.engine.session import connect
 from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, place_at
-from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import (
+    Dataset,
+    Function,
+    Project,
+    PythonModel,
+    SourceDataset,
+    SqlModel,
+)
+from headwater.project.functions import shadows
 from headwater.sql.query import expression_words
 from headwater.sql.quote import dotted, ident
 
@@ -60,9 +70,12 @@ def bind(
             "PRAGMA disable_optimizer"
         )
         binder = _Binder(con, project, graph)
+        binder.refuse_shadows()
         for name in graph.order:
             binder.dataset(graph.datasets[name], (known or {}).get(name))
         binder.judge_contracts()
+        for function in project.functions.values():
+            binder.make_function(function)
     return Bound(binder.schemas, binder.results, tuple(binder.mistakes))
 
 
@@ -88,6 +101,49 @@ class _Binder:
         self.mistakes: list[Mistake] = []
         self.waiting: list[DatasetName] = []
         self.contracts: list[tuple[Dataset, Contract]] = []
+        self.macros: set[str] = set()
+        self.lost = set(project.unread_functions)
+
+    # ---- functions
+
+    def refuse_shadows(self) -> None:
+        """Note the functions that have the name of one of DuckDB's own."""
+        for name in sorted(built_in(self.con, self.project.functions)):
+            function = self.project.functions[name]
+            self.function_mistake(function, function.text.place, *shadows(name))
+
+    def function_mistake(self, function: Function, place: Place, message: str, hint: str) -> None:
+        self.lost.add(function.name)
+        self.mistakes.append(self.project.mistake(function.file, place, message, hint))
+
+    def make_functions(self, dataset: Dataset) -> bool:
+        """Make the functions that a dataset uses; whether all of them could be."""
+        made = [self.make_function(function) for function in dataset.functions]
+        return all(made)
+
+    def make_function(self, function: Function) -> bool:
+        """Make a function in the session, where it binds; whether it is there."""
+        if function.name in self.macros:
+            return True
+        known = all(given in self.schemas for given in function.inputs)
+        if function.name in self.lost or not known or self.lost & function.text.calls:
+            self.lost.add(function.name)
+            return False
+        with self.origins(function.inputs, function.text.body.words):
+            try:
+                self.con.execute(macro_sql(function))
+            except duckdb.Error as error:
+                message, position, hint = _read_error(error)
+                text = self.project.texts.get(function.file, "")
+                place = function.text.place
+                if position is not None:
+                    place = place_at(text, macro_offset(function, position))
+                self.function_mistake(function, place, message, hint)
+                return False
+        self.macros.add(function.name)
+        return True
+
+    # ---- datasets
 
     def dataset(self, dataset: Dataset, known: Schema | None) -> None:
         """Bind one dataset. `known`: its columns, should it not say."""
@@ -105,11 +161,14 @@ class _Binder:
         contract = dataset.contract
         if isinstance(dataset, SourceDataset):
             schema = {name: column.type for name, column in contract.columns.items()}
-            self.bind_rules(dataset, schema)
+            if self.make_functions(dataset):
+                self.bind_rules(dataset, schema)
             self.contracts.append((dataset, contract))
             return schema
         if isinstance(dataset, SqlModel):
             if not all(given in self.schemas for given in dataset.inputs):
+                return None
+            if not self.make_functions(dataset):
                 return None
             result = self.bind_query(dataset)
             return self.bind_contract(dataset, result) if result else None
@@ -122,13 +181,21 @@ class _Binder:
 
     def bind_query(self, model: SqlModel) -> Schema | None:
         """The columns of a query's result; None, with a mistake noted, if it does not bind."""
-        with self.origins(model):
+        with self.origins(model.inputs, model.words):
             try:
                 rows = self.con.execute(f"{_DESCRIBE}{model.query.text}").fetchall()
             except duckdb.Error as error:
                 message, position, hint = _read_error(error)
+                if self.is_about_lost_function(message):
+                    return None
                 place = self.place_in(model, position)
-                self.mistakes.append(self.project.mistake(model.file, place, message, hint))
+                inner = _function_at_fault(model, error, position)
+                if inner and position is not None:
+                    text = self.project.texts.get(inner.file, "")
+                    place = place_at(text, macro_offset(inner, position))
+                    hint = f"{model.file} calls {inner.name}() so"
+                file = inner.file if inner else model.file
+                self.mistakes.append(self.project.mistake(file, place, message, hint))
                 return None
         schema: Schema = {}
         folded = [str(name).lower() for name, *_ in rows]
@@ -145,6 +212,11 @@ class _Binder:
                 return None
         return schema
 
+    def is_about_lost_function(self, message: str) -> bool:
+        """Whether an error follows from a function's own mistake, which is noted already."""
+        match = _NO_FUNCTION.search(message)
+        return bool(match and match[1].lower() in self.lost)
+
     def query_mistake(self, model: SqlModel, message: str, hint: str) -> None:
         place = self.place_in(model, None)
         self.mistakes.append(self.project.mistake(model.file, place, message, hint))
@@ -160,15 +232,15 @@ class _Binder:
         return place_at(text, query.start + max(inside, 0))
 
     @contextmanager
-    def origins(self, model: SqlModel) -> Iterator[None]:
+    def origins(self, inputs: Iterable[DatasetName], words: frozenset[str]) -> Iterator[None]:
         """While a query is bound, its inputs have tables; its sources with the columns of origin
         if it names them."""
         self.create(self.waiting)
         self.waiting = []
         changed = []
-        for given in model.inputs:
+        for given in inputs:
             schema = self.schemas[given]
-            names = input_columns(self.project.datasets[given], schema, model.query.words)
+            names = input_columns(self.project.datasets[given], schema, words)
             if len(names) > len(schema):
                 self.con.execute(_table(given, {n: {**schema, **ORIGIN_COLUMNS}[n] for n in names}))
                 changed.append(given)
@@ -234,6 +306,8 @@ class _Binder:
         for number, (rule, condition) in enumerate(zip(rules, conditions, strict=True)):
             error = self.why_unbound([condition], schema)
             if error is not None:
+                if self.is_about_lost_function(_read_error(error)[0]):
+                    continue
                 path = ("rules", number, "check")
                 for message, hint in _rule_problems(rule.check, schema, dataset, error):
                     self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
@@ -290,6 +364,26 @@ class _Binder:
 
 
 _DESCRIBE = "DESCRIBE "
+_NO_FUNCTION = re.compile(r"function with name (\S+) does not exist", re.IGNORECASE)
+
+
+def _function_at_fault(
+    model: SqlModel, error: duckdb.Error, position_bytes: int | None
+) -> Function | None:
+    """The function within which a query does not bind; None where it is the query's own text.
+    DuckDB gives the place in the text of the function's making, and does not say so: what it
+    names stands there and not in the query."""
+    name = str(_details(error).get("name", "")).lower()
+    if not name or position_bytes is None or not model.functions:
+        return None
+
+    def stands_in(text: str) -> bool:
+        inside = characters_before(text, position_bytes)
+        return text[inside : inside + len(name)].lower() == name
+
+    if stands_in(f"{_DESCRIBE}{model.query.text}"):
+        return None
+    return next((f for f in model.functions if stands_in(macro_sql(f))), None)
 
 
 def _rule_problems(
@@ -313,18 +407,23 @@ def _table(name: DatasetName, schema: Schema) -> str:
     return f"CREATE OR REPLACE TABLE {dotted(*name)} ({body})"
 
 
+def _details(error: duckdb.Error) -> dict[str, Any]:
+    """What a session with `errors_as_json` says of an error."""
+    text = str(error)
+    try:
+        details = json.loads(text if text.startswith("{") else text.split("Error: ", 1)[-1])
+    except ValueError:
+        details = {"exception_message": text}
+    return dict(details)
+
+
 def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
     """DuckDB's error as (message, position in bytes from 0, hint)."""
-    try:
-        details = json.loads(
-            str(error).split("Error: ", 1)[-1] if not str(error).startswith("{") else str(error)
-        )
-    except ValueError:
-        details = {"exception_message": str(error)}
+    details = _details(error)
     message = str(details.get("exception_message", error))
     hint = ""
     if match := re.search(
-        r"(Candidate bindings|Candidate tables|Candidates?): ?(.*)", message, re.DOTALL
+        r"(Candidate (?:bindings|tables|macros)|Candidates?): ?(.*)", message, re.DOTALL
     ):
         hint = " ".join(match.group(2).replace('"', "").split())[:160]
         hint = f"candidates: {hint}"
@@ -333,6 +432,8 @@ def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
         hint = f"did you mean {match.group(1)}?"
         message = message[: match.start()]
     message = message.split("\nLINE ")[0].strip().splitlines()[0].rstrip(" .!")
+    if match := re.match(r"Macro (\S+\(\)) does not support the supplied arguments", message):
+        message = f"{match[1]} does not take these arguments"
     position = details.get("position")
     if not message[:2].isupper():  # a word in capitals is SQL
         message = message[:1].lower() + message[1:]

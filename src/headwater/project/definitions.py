@@ -5,7 +5,7 @@ Values only. How they are read from files is in `read.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from headwater.errors import Mistake
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, Places
 from headwater.project.mistakes import mistake_in
+from headwater.sql.functions import FunctionText
 from headwater.sql.query import Query, digest
 
 
@@ -116,6 +117,35 @@ class FilesSource(Definition):
         return value
 
 
+class FunctionNote(Definition):
+    """The leading comment of `functions/NAME.sql`."""
+
+    description: str = ""
+    """What the function gives; for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """A function of the project: SQL that has a name, in a file of its own.
+
+    calls   the functions of the project that it calls itself.
+    """
+
+    file: str
+    note: FunctionNote
+    text: FunctionText
+    calls: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.text.name
+
+    @property
+    def inputs(self) -> tuple[DatasetName, ...]:
+        """The datasets that it reads itself."""
+        return tuple(DatasetName(ref.schema, ref.name) for ref in self.text.body.tables)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One dataset of a project: a source's or a model's.
@@ -123,6 +153,7 @@ class Dataset:
     file, line   where it is defined.
     contract     its contract.
     places       where in the file each part of the contract stands.
+    functions    every function that it uses, also through others; callees first.
     """
 
     name: DatasetName
@@ -130,6 +161,7 @@ class Dataset:
     line: int
     contract: Contract
     places: Places = field(default=Places(), repr=False, compare=False)
+    functions: tuple[Function, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -177,7 +209,13 @@ class SqlModel(Dataset):
 
     @property
     def inputs(self) -> tuple[DatasetName, ...]:
-        return tuple(DatasetName(ref.schema, ref.name) for ref in self.query.tables)
+        own = [DatasetName(ref.schema, ref.name) for ref in self.query.tables]
+        return tuple(dict.fromkeys([*own, *_read_by(self.functions)]))
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every column name that the query and its functions spell out."""
+        return self.query.words.union(*(f.text.body.words for f in self.functions))
 
     @property
     def definition_text(self) -> str:
@@ -209,7 +247,12 @@ class PythonModel(Dataset):
 
     @property
     def inputs(self) -> tuple[DatasetName, ...]:
-        return tuple(dict.fromkeys(p.dataset for p in self.parameters))
+        own = [p.dataset for p in self.parameters]
+        return tuple(dict.fromkeys([*own, *_read_by(self.functions)]))
+
+
+def _read_by(functions: Iterable[Function]) -> list[DatasetName]:
+    return [given for function in functions for given in function.inputs]
 
 
 Model = SqlModel | PythonModel
@@ -223,6 +266,9 @@ class Project:
     texts      file -> its text.
     unread     datasets (`schema.name`, or `schema.` for all of one) whose definitions have
                mistakes of their own: what reads them cannot be judged.
+    functions  by name, callees first.
+    unread_functions
+               functions with mistakes of their own: what calls them cannot be judged.
     """
 
     folder: Path
@@ -230,6 +276,8 @@ class Project:
     datasets: Mapping[DatasetName, Dataset]
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     unread: frozenset[str] = frozenset()
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    unread_functions: frozenset[str] = frozenset()
 
     @property
     def lake_folder(self) -> Path:

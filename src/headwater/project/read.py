@@ -15,6 +15,8 @@ from headwater.places import TOP, KeyPath, Place
 from headwater.project.definitions import (
     Dataset,
     FilesSource,
+    Function,
+    FunctionNote,
     Project,
     PythonInput,
     PythonModel,
@@ -23,8 +25,10 @@ from headwater.project.definitions import (
     SqlModel,
 )
 from headwater.project.document import Document, read_document
+from headwater.project.functions import Functions, with_functions
 from headwater.project.mistakes import mistake_in
 from headwater.project.python_models import FoundModel, find_models, normalised
+from headwater.sql.functions import read_function
 from headwater.sql.query import SqlError, front_place, read_query, split_front
 
 SETTINGS_FILE = "headwater.yaml"
@@ -49,6 +53,15 @@ def read_settings(folder: Path, environment: Mapping[str, str] | None = None) ->
     if reader.mistakes:
         raise ProjectMistakes(reader.mistakes)
     return settings
+
+
+def read_functions(
+    folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[dict[str, Function], set[str], list[Mistake]]:
+    """The functions of the project in `folder`, callees first, and nothing else of it; also the
+    names of those that cannot be read, and why."""
+    reader = _Reader(folder.resolve(), os.environ if environment is None else environment)
+    return reader.functions(), reader.unread_functions, reader.mistakes
 
 
 def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> Project:
@@ -79,9 +92,11 @@ class _Reader:
     datasets: dict[DatasetName, Dataset] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
+    unread_functions: set[str] = field(default_factory=set)
 
     def read(self) -> tuple[Project, list[Mistake]]:
         settings = self.settings()
+        functions = self.functions()
         for path in sorted((self.folder / "sources").glob("**/*.y*ml")):
             self.source(path)
         for path in sorted((self.folder / "models").glob("**/*")):
@@ -89,8 +104,19 @@ class _Reader:
                 self.sql_model(path)
             elif path.suffix == ".py" and not path.name.startswith("_"):
                 self.python_models(path)
-        unread = frozenset(self.unread)
-        return Project(self.folder, settings, self.datasets, self.texts, unread), self.mistakes
+        if functions:
+            for name, dataset in self.datasets.items():
+                self.datasets[name] = with_functions(dataset, functions)
+        project = Project(
+            self.folder,
+            settings,
+            self.datasets,
+            self.texts,
+            frozenset(self.unread),
+            functions,
+            frozenset(self.unread_functions),
+        )
+        return project, self.mistakes
 
     def settings(self) -> Settings:
         document = self.document(self.folder / SETTINGS_FILE)
@@ -143,6 +169,32 @@ class _Reader:
     def mistake_at(self, file: str, place: Place, message: str, hint: str = "") -> None:
         self.mistakes.append(mistake_in(self.texts.get(file, ""), file, place, message, hint))
 
+    # ---- functions
+
+    def functions(self) -> dict[str, Function]:
+        """The functions of the project, callees first."""
+        functions = Functions(self.texts)
+        for path in sorted((self.folder / "functions").glob("**/*.sql")):
+            self.function(path, functions)
+        found = functions.finish()
+        self.mistakes += functions.mistakes
+        self.unread_functions |= functions.unread
+        return found
+
+    def function(self, path: Path, functions: Functions) -> None:
+        text = self.text(path)
+        if text is None:
+            return
+        file = path.relative_to(self.folder).as_posix()
+        document, body = self.front(text, file)
+        note = document.validate(FunctionNote) if not document.mistakes else None
+        self.take(document)
+        try:
+            functions.add(path.stem, file, note, read_function(body))
+        except SqlError as error:
+            functions.unread.add(path.stem.lower())
+            self.sql_mistake(file, error, body, document.start.line)
+
     # ---- sources
 
     def source(self, path: Path) -> None:
@@ -183,24 +235,13 @@ class _Reader:
             return
         file = path.relative_to(self.folder).as_posix()
         name = self.model_name(path, file)
-        front, first_line, body = split_front(text)
-        document = read_document(
-            front,
-            file,
-            self.environment,
-            first_line,
-            first_column=front_place(text).column,
-            source=text,
-        )
-        if not document.mistakes and not isinstance(document.value, dict):
-            document.value = {"description": " ".join(str(document.value).split())}
+        document, body = self.front(text, file)
         contract = document.validate(Contract) if not document.mistakes else None
         self.take(document)
         try:
             query = read_query(body)
         except SqlError as error:
-            place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
-            self.mistake_at(file, place, error.message, error.hint)
+            self.sql_mistake(file, error, body, document.start.line)
             return
         if contract and name:
             model = SqlModel(
@@ -212,6 +253,26 @@ class _Reader:
                 query=query,
             )
             self.add(model, TOP)
+
+    def front(self, text: str, file: str) -> tuple[Document, str]:
+        """The leading comment of an SQL file, and the SQL. A comment that is no mapping is a
+        description."""
+        front, first_line, body = split_front(text)
+        document = read_document(
+            front,
+            file,
+            self.environment,
+            first_line,
+            first_column=front_place(text).column,
+            source=text,
+        )
+        if not document.mistakes and not isinstance(document.value, dict):
+            document.value = {"description": " ".join(str(document.value).split())}
+        return document, body
+
+    def sql_mistake(self, file: str, error: SqlError, body: str, first_line: int) -> None:
+        place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
+        self.mistake_at(file, place, error.message, error.hint)
 
     def model_is_unread(self, path: Path) -> None:
         """Until a model is added, it is one that could not be read."""

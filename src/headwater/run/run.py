@@ -24,6 +24,7 @@ from headwater.analysis.graph import Graph, select
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
+from headwater.engine.macros import macro_sql
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput
 from headwater.ingest.land import Landing, land
 from headwater.lake.commit import Commit, at, now
@@ -32,7 +33,7 @@ from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
-from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
@@ -111,6 +112,7 @@ class _Run:
     step_count: int = 0
     session_schemas: set[str] = field(default_factory=set)
     outdated: set[DatasetName] = field(default_factory=set)
+    macros: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
@@ -233,6 +235,7 @@ class _Run:
                 files = "1 new file" if len(part) == 1 else f"{len(part)} new files"
                 self.observer.started(name, "land", files)
                 identity = self.identity(name, table, mark, Action.LAND, files)
+                self.make_functions(dataset)
                 landing = land(
                     self.lake,
                     identity,
@@ -468,7 +471,7 @@ class _Run:
     def place_inputs(self, model: SqlModel | PythonModel) -> None:
         """Put each input into the session under its name: results of this group are there
         already, committed ones are views pinned to their snapshots."""
-        words = model.query.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
+        words = model.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
         for given in model.inputs:
             if self.group.waiting(given) or given not in self.positions:
                 continue
@@ -482,6 +485,21 @@ class _Run:
                     f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}"
                 )
                 self.views[given] = body
+        self.make_functions(model)
+
+    def make_functions(self, dataset: Dataset) -> None:
+        """Make the functions that a dataset uses in the session; its inputs are there."""
+        for function in dataset.functions:
+            if function.name not in self.macros:
+                try:
+                    self.lake.con.execute(macro_sql(function))
+                except duckdb.Error as error:
+                    raise HeadwaterError(
+                        f"the function {function.name} does not bind",
+                        where=f"{function.file}:{function.text.place.line}",
+                        hint=str(error).split("\n")[0],
+                    ) from error
+                self.macros.add(function.name)
 
     def refuse_missing(
         self, model: SqlModel | PythonModel, given: DatasetName, names: Iterable[str]

@@ -55,19 +55,20 @@ class Query:
     start   where `text` starts in what was read, in characters from 0.
     tables  each table read, once, in the order of first use.
     words   every column name that the query spells out.
+    tree    its syntax, for the rooms that look into it; not to be changed.
     """
 
     text: str
     start: int
     tables: tuple[TableRef, ...]
     words: frozenset[str]
-    _tree: exp.Expr = field(repr=False, compare=False)
+    tree: exp.Expr = field(repr=False, compare=False)
 
     @cached_property
     def canonical(self) -> str:
         """The query without comments and formatting; equal texts mean the same query."""
         # Only fingerprints need it, so a mere check does not pay for it.
-        return _DUCKDB.generate(self._tree, comments=False, normalize=True)
+        return _DUCKDB.generate(self.tree, comments=False, normalize=True)
 
 
 def split_front(text: str) -> tuple[str, int, str]:
@@ -91,16 +92,16 @@ def front_place(text: str) -> Place:
 
 def read_query(text: str) -> Query:
     """Parse one SELECT (or UNION, VALUES, WITH …). Raises SqlError."""
-    statements = _statements(text)
-    if not statements:
+    found = statements(text)
+    if not found:
         raise SqlError("there is no query here", hint="write one SELECT after the comment")
-    if len(statements) > 1:
+    if len(found) > 1:
         raise SqlError(
-            f"{len(statements)} statements where one SELECT is meant",
-            place_at(text, statements[1][0].start),
+            f"{len(found)} statements where one SELECT is meant",
+            place_at(text, found[1][0].start),
             hint="a model is one query; make a model of each",
         )
-    (tokens,) = statements
+    (tokens,) = found
     start, end = tokens[0].start, tokens[-1].end + 1
     tree = _parse(text, tokens)
     if not isinstance(tree, exp.Query | exp.Values):
@@ -124,12 +125,13 @@ def read_query(text: str) -> Query:
         start=start,
         tables=tuple(_read_tables(text, tables, ours)),
         words=frozenset(words),
-        _tree=tree,
+        tree=tree,
     )
 
 
-def _statements(text: str) -> list[list[Token]]:
-    """The tokens of each statement, without the semicolons. Comments are no tokens."""
+def statements(text: str) -> list[list[Token]]:
+    """The tokens of each statement, without the semicolons. Comments are no tokens.
+    Raises SqlError."""
     tokenizer = _DUCKDB.tokenizer()
     try:
         tokens = tokenizer.tokenize(text)
