@@ -153,6 +153,10 @@ def settings_page() -> str:
         + properties(definitions.Settings)
         + "\nValues may hold `${NAME}` and `${NAME:-default}`, which are taken from the "
         "environment; so may those of the files in `sources/`.\n"
+        + "\n## A variable\n\n"
+        + first_sentence(definitions.Variable)
+        + "\n\n"
+        + properties(definitions.Variable)
     )
 
 

@@ -18,8 +18,15 @@ from headwater.run.report import Report, StepReport
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", "yellow")}
 
 
-def command(out: Output, project: str, select: list[str], rebuild: bool, atomic: bool) -> int:
-    opened = open_project(project)
+def command(
+    out: Output,
+    project: str,
+    select: list[str],
+    variables: dict[str, str],
+    rebuild: bool,
+    atomic: bool,
+) -> int:
+    opened = open_project(project, variables=variables)
     progress: Any = nullcontext()
     if out.is_terminal:
         progress = Progress(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -272,6 +272,14 @@ class Contract(Definition):
         """Every SQL expression that the contract holds, and where in it."""
         for number, rule in enumerate(self.rules):
             yield ("rules", number, "check"), rule.check
+
+    def with_expressions(self, change: Callable[[KeyPath, str], str]) -> Self:
+        """The contract with each of its `expressions` changed, by where it stands."""
+        rules = tuple(
+            rule.model_copy(update={"check": change(("rules", number, "check"), rule.check)})
+            for number, rule in enumerate(self.rules)
+        )
+        return self.model_copy(update={"rules": rules}) if rules != self.rules else self
 
     def completed(self, schema: Mapping[str, Type]) -> Contract:
         """The contract of a result with these columns: all of them, in their order, each with

@@ -22,10 +22,12 @@ from headwater.contract.types import Type, parse_type
 from headwater.contract.values import Question, rule_questions, value_questions
 from headwater.engine.macros import built_in, macro_offset, macro_sql
 from headwater.engine.session import connect
+from headwater.engine.variables import wrong_values
 from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, place_at
 from headwater.project.definitions import (
+    SETTINGS_FILE,
     Dataset,
     Function,
     Project,
@@ -34,6 +36,7 @@ from headwater.project.definitions import (
     SqlModel,
 )
 from headwater.project.functions import shadows
+from headwater.project.variables import wrong_value
 from headwater.sql.query import expression_words
 from headwater.sql.quote import dotted, ident
 
@@ -70,6 +73,7 @@ def bind(
             "PRAGMA disable_optimizer"
         )
         binder = _Binder(con, project, graph)
+        binder.refuse_values()
         binder.refuse_shadows()
         for name in graph.order:
             binder.dataset(graph.datasets[name], (known or {}).get(name))
@@ -104,7 +108,13 @@ class _Binder:
         self.macros: set[str] = set()
         self.lost = set(project.unread_functions)
 
-    # ---- functions
+    # ---- variables and functions
+
+    def refuse_values(self) -> None:
+        """Note the variables whose value is none of their type."""
+        text = self.project.texts.get(SETTINGS_FILE, "")
+        for value in wrong_values(self.con, self.project.variables.values()):
+            self.mistakes.append(wrong_value(value, text, self.project.places))
 
     def refuse_shadows(self) -> None:
         """Note the functions that have the name of one of DuckDB's own."""
@@ -229,7 +239,7 @@ class _Binder:
             sent = f"{_DESCRIBE}{query.text}"
             inside = characters_before(sent, position_bytes) - len(_DESCRIBE)
         text = self.project.texts.get(model.file, "")
-        return place_at(text, query.start + max(inside, 0))
+        return place_at(text, query.offset(inside))
 
     @contextmanager
     def origins(self, inputs: Iterable[DatasetName], words: frozenset[str]) -> Iterator[None]:

@@ -5,22 +5,72 @@ Values only. How they are read from files is in `read.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from headwater.contract.contract import Contract, Definition, Words
+from headwater.contract.contract import ColumnType, Contract, Definition, Scalar, Words
+from headwater.contract.types import Type
 from headwater.errors import Mistake
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, Places
 from headwater.project.mistakes import mistake_in
 from headwater.sql.functions import FunctionText
 from headwater.sql.query import Query, digest
+from headwater.sql.quote import literal
+
+SETTINGS_FILE = "headwater.yaml"
+
+
+def _as_variable(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"default": value}
+
+
+class Variable(Definition):
+    """One variable: a default alone, or these keys."""
+
+    type: ColumnType | None = None
+    """The type of its value. Default: that of `default` (date, timestamp, boolean, bigint, double
+    or varchar)."""
+    default: Scalar | None = None
+    """Its value where none is given. Without one it must be given: `--var name=value`."""
+    description: str = ""
+    """What it is for; for people."""
+
+    @property
+    def type_(self) -> Type:
+        """The type, stated or inferred."""
+        return self.type or next(
+            Type(kind) for given, kind in _KINDS_OF_VALUES if isinstance(self.default, given)
+        )
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        if self.type is None and self.default is None:
+            raise PydanticCustomError("variable", "a variable needs a `type` or a `default`")
+        if self.type and self.type.is_nested:
+            raise PydanticCustomError("variable", "a variable holds one value, not a nested one")
+        return self
+
+
+_KINDS_OF_VALUES: tuple[tuple[type, str], ...] = (
+    (bool, "BOOLEAN"),
+    (int, "BIGINT"),
+    (float, "DOUBLE"),
+    (Decimal, "DOUBLE"),
+    (datetime, "TIMESTAMP"),
+    (date, "DATE"),
+    (time, "TIME"),
+    (str, "VARCHAR"),
+)
 
 
 class Settings(Definition):
@@ -41,6 +91,25 @@ class Settings(Definition):
     """How many threads DuckDB may use. Default: all cores."""
     lock_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for another process's commit."""
+    variables: dict[str, Annotated[Variable, BeforeValidator(_as_variable)]] = Field(
+        default_factory=dict
+    )
+    """Name -> its value, or `{type: …, default: …}`; SQL names it as `$name`."""
+
+    @model_validator(mode="after")
+    def _names_are_words(self) -> Self:
+        for name in self.variables:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise PydanticCustomError(
+                    "variables",
+                    "{name} is no name for a variable",
+                    {
+                        "name": repr(name),
+                        "path": ("variables", name),
+                        "hint": "use lower-case letters, digits and _, a letter first",
+                    },
+                )
+        return self
 
 
 class FileFormat(StrEnum):
@@ -115,6 +184,25 @@ class FilesSource(Definition):
                 "connector", "unknown connector", {"hint": "this version reads: files"}
             )
         return value
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one variable stands for.
+
+    text    the value as a text.
+    given   whether it was given for this command, in place of the default.
+    """
+
+    name: str
+    type: Type
+    text: str
+    given: bool
+
+    @property
+    def sql(self) -> str:
+        """A literal of its type."""
+        return f"CAST({literal(self.text)} AS {self.type.sql})"
 
 
 class FunctionNote(Definition):
@@ -269,6 +357,8 @@ class Project:
     functions  by name, callees first.
     unread_functions
                functions with mistakes of their own: what calls them cannot be judged.
+    variables  the values that they have in this opening of the project, by name.
+    places     where in headwater.yaml each setting stands.
     """
 
     folder: Path
@@ -278,6 +368,8 @@ class Project:
     unread: frozenset[str] = frozenset()
     functions: Mapping[str, Function] = field(default_factory=dict)
     unread_functions: frozenset[str] = frozenset()
+    variables: Mapping[str, Value] = field(default_factory=dict)
+    places: Places = field(default=Places(), repr=False)
 
     @property
     def lake_folder(self) -> Path:

@@ -7,6 +7,7 @@ call is `project`'s.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from sqlglot.dialects.duckdb import DuckDB
 
 from headwater.places import Place, place_at
 from headwater.sql.query import Query, SqlError, digest, read_query, statements
+from headwater.sql.variables import variable_tokens
 
 _FORM = "write  CREATE FUNCTION name(a, b := 1) AS …  or  AS TABLE SELECT …"
 _NO_WORDS = frozenset([TokenType.STRING, TokenType.NUMBER, TokenType.L_PAREN, TokenType.R_PAREN])
@@ -61,11 +63,14 @@ class FunctionText:
         within = inside - len(self.head)
         if within < 0:
             return self.start + max(inside, 0)
-        return self.body.start + len(self.body.text) - len(self.body_text) + within
+        return self.body.offset(len(self.body.text) - len(self.body_text) + within)
 
 
-def read_function(text: str) -> FunctionText:
-    """Parse one CREATE FUNCTION or CREATE MACRO, of a value or a table. Raises SqlError."""
+def read_function(text: str, values: Mapping[str, str] | None = None) -> FunctionText:
+    """Parse one CREATE FUNCTION or CREATE MACRO, of a value or a table. Raises SqlError.
+
+    values   the project's variables, name -> SQL; None: they stay as they are.
+    """
     found = statements(text)
     if not found:
         raise SqlError("there is no function here", hint=_FORM)
@@ -76,7 +81,13 @@ def read_function(text: str) -> FunctionText:
             hint="a function has a file of its own",
         )
     head = _read_head(text, found[0])
-    body, calls = _read_body(text, head)
+    for token in variable_tokens(head.between):
+        raise SqlError(
+            "a parameter's default takes no variable",
+            place_at(text, token.start - 1),
+            hint=f"use ${token.text} in the body",
+        )
+    body, calls = _read_body(text, head, values)
     parameters = [(token.token_type.name, token.text) for token in head.between]
     return FunctionText(
         name=head.name.text.lower(),
@@ -182,7 +193,9 @@ def _parameters(tokens: list[Token]) -> list[str]:
     return names
 
 
-def _read_body(text: str, head: _Head) -> tuple[Query, frozenset[str]]:
+def _read_body(
+    text: str, head: _Head, values: Mapping[str, str] | None
+) -> tuple[Query, frozenset[str]]:
     """The body as a query that stands where it stands in the file."""
     start = head.body[0].start
     blank = re.sub(r"[^\n]", " ", text[:start])
@@ -190,7 +203,7 @@ def _read_body(text: str, head: _Head) -> tuple[Query, frozenset[str]]:
         # SELECT is as long as CREATE, so that all places stay.
         first = statements(text)[0][0].start
         blank = f"{blank[:first]}SELECT{blank[first + len('SELECT') :]}"
-    query = read_query(blank + text[start:])
+    query = read_query(blank + text[start:], values)
     if not head.is_table:
         _refuse_no_value(query, place_at(text, start))
     return query, _calls(head.body)
