@@ -190,6 +190,19 @@ def sources_page() -> str:
     )
 
 
+def models_page() -> str:
+    of_contract = set(contract.Contract.model_fields)
+    return (
+        "# Models\n\nThe leading comment of `models/**/NAME.sql`, or the keywords of `@hw.model(…)`: "
+        "all keys of a [contract](contracts.md), and:\n\n"
+        + properties(definitions.ModelContract, leave_out=of_contract)
+        + "\n## `store`\n\n"
+        + first_sentence(definitions.Store)
+        + "\n\n"
+        + words(definitions.Store)
+    )
+
+
 def contracts_page() -> str:
     return (
         "# Contracts\n\n"
@@ -342,6 +355,7 @@ PAGES = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "sources.md": sources_page,
+    "models.md": models_page,
     "functions.md": functions_page,
     "contracts.md": contracts_page,
     "types.md": types_page,

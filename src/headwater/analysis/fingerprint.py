@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headwater.contract.types import Type
-from headwater.project.definitions import Dataset, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import Dataset, PythonModel, SourceDataset, SqlModel, Store
 from headwater.sql.query import digest
 
 
@@ -27,7 +27,8 @@ def _own_fingerprint(dataset: Dataset, schema: Mapping[str, Type] | None) -> str
     columns = repr([(name, kind.sql) for name, kind in (schema or {}).items()])
     contract = dataset.contract.meaning()
     if isinstance(dataset, SqlModel):
-        return digest("sql", dataset.query.canonical, contract, columns)
+        kind = "sql" if dataset.store is Store.TABLE else "view"
+        return digest(kind, dataset.query.canonical, contract, columns)
     if isinstance(dataset, PythonModel):
         inputs = repr([(p.parameter, str(p.dataset), p.kind) for p in dataset.parameters])
         return digest("python", dataset.meaning, dataset.function, inputs, contract, columns)

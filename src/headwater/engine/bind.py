@@ -34,9 +34,12 @@ from headwater.project.definitions import (
     PythonModel,
     SourceDataset,
     SqlModel,
+    Store,
 )
 from headwater.project.functions import shadows
 from headwater.project.variables import wrong_value
+from headwater.sql.faults import SqlError
+from headwater.sql.inline import inlined
 from headwater.sql.query import expression_words
 from headwater.sql.quote import dotted, ident
 
@@ -207,6 +210,13 @@ class _Binder:
                 file = inner.file if inner else model.file
                 self.mistakes.append(self.project.mistake(file, place, message, hint))
                 return None
+            schema = self.schema_from(model, rows)
+            if schema and model.store is Store.NONE and self.unwritable(model, schema):
+                return None
+            return schema
+
+    def schema_from(self, model: SqlModel, rows: list[Any]) -> Schema | None:
+        """The columns that DESCRIBE tells; None, with a mistake noted, if they fit no table."""
         schema: Schema = {}
         folded = [str(name).lower() for name, *_ in rows]
         for name, type_text, *_ in rows:
@@ -284,10 +294,41 @@ class _Binder:
         for name, problem in problems:
             self.mistakes.append(self.project.mistake_of(model, ("columns", name), problem))
         schema = {name: column.type for name, column in contract.columns.items()}
+        if model.store is Store.NONE and self.retyped(model, result, schema):
+            return None
         if not problems:
             self.bind_rules(model, schema)
             self.contracts.append((model, contract))
         return schema
+
+    def retyped(self, model: SqlModel, result: Schema, schema: Schema) -> bool:
+        """Whether the contract gives columns other types than the query; they are noted. (A model
+        that is not stored has no step in which values are held against a type.)"""
+        changed = [name for name in schema if schema[name] != result[name]]
+        for name in changed:
+            given, wanted = result[name].sql, schema[name].sql
+            message = f"the query gives {name!r} as {given}, the contract says {wanted}"
+            hint = f"with `store: none` the query must cast it: CAST(… AS {wanted})"
+            path = ("columns", name, "type")
+            self.mistakes.append(self.project.mistake_of(model, path, message, hint))
+        return bool(changed)
+
+    def unwritable(self, model: SqlModel, result: Schema) -> bool:
+        """Whether the query of a model that is not stored cannot be written out as a view, or
+        means something else then; it is noted."""
+        functions = {function.name: function.text for function in model.functions}
+        uncast = dict.fromkeys(result, "")
+        try:
+            sql = inlined(model.query, functions, lambda *name: f"(FROM {dotted(*name)})", uncast)
+            rows = self.con.execute(f"{_DESCRIBE}{sql}").fetchall()
+            is_same = [parse_type(row[1]) for row in rows] == list(result.values())
+        except (duckdb.Error, SqlError):
+            is_same = False
+        if not is_same:
+            message = "the query cannot be written out as a view, which `store: none` needs"
+            hint = "leave out `store: none`, or put what is special about it into a model before"
+            self.query_mistake(model, message, hint)
+        return not is_same
 
     def unselected(self, model: SqlModel, result: Schema) -> bool:
         """Whether the contract names columns that the query does not select; they are noted."""

@@ -55,8 +55,8 @@ class ComputedStep(Protocol):
     row_count: int
     awaiting: tuple[DatasetName, ...]
 
-    def apply(self, commit: Commit) -> Ledger:
-        """Write everything that the step has, inside a commit."""
+    def apply(self, commit: Commit) -> Ledger | None:
+        """Write everything that the step has, inside a commit. None: it moves no rows."""
         ...
 
     def discard(self, lake: Lake) -> None:
@@ -80,16 +80,17 @@ def give_way_if_moved(commit: Commit, identity: StepIdentity) -> None:
 def record(
     commit: Commit,
     identity: StepIdentity,
-    ledger: Ledger,
+    ledger: Ledger | None,
     *,
     columns: Mapping[str, str],
     inputs: Mapping[DatasetName, Position],
     definition: str,
 ) -> None:
-    """Verify the ledger and write it with the build and step records."""
-    ledger.verify()
+    """Verify the ledger and write it with the build and step records. A view has no ledger."""
     moment = now()
-    commit.note("ledger", [ledger.row(identity.run_id, identity.step, moment)])
+    if ledger:
+        ledger.verify()
+        commit.note("ledger", [ledger.row(identity.run_id, identity.step, moment)])
     commit.note(
         "builds",
         [
@@ -98,7 +99,7 @@ def record(
                 "built_table": identity.table,
                 "fingerprint": identity.fingerprint,
                 "snapshot_id": commit.snapshot_id,
-                "row_count": ledger.rows_after,
+                "row_count": ledger.rows_after if ledger else None,
                 "columns": json.dumps(dict(columns)),
                 "inputs": json.dumps(
                     {str(name): [p.table, p.snapshot_id] for name, p in inputs.items()}

@@ -186,6 +186,50 @@ class FilesSource(Definition):
         return value
 
 
+def _as_store(value: Any) -> Any:
+    return Store.NONE.value if value is None else value
+
+
+class Store(StrEnum):
+    """Whether a model's rows are stored."""
+
+    TABLE = "table"
+    """They are computed by a run and kept as a built table."""
+    NONE = "none"
+    """They are computed where they are read; the lake holds a view."""
+
+
+_NEED_NO_ROWS = frozenset(["description", "owner", "tags", "columns", "store"])
+_COLUMN_NEEDS_NO_ROWS = frozenset(["description", "tags", "type"])
+
+
+class ModelContract(Contract):
+    """A model's leading comment, or the keywords of its decorator: a contract, and these."""
+
+    store: Annotated[Store, BeforeValidator(_as_store)] = Store.TABLE
+    """Whether its rows are stored: `table` or `none` (SQL models only)."""
+
+    @model_validator(mode="after")
+    def _needs_no_rows(self) -> Self:
+        if self.store is Store.TABLE:
+            return self
+        needy: list[KeyPath] = [(name,) for name in sorted(self.model_fields_set - _NEED_NO_ROWS)]
+        for name, column in self.columns.items():
+            said = sorted(column.model_fields_set - _COLUMN_NEEDS_NO_ROWS)
+            needy += [("columns", name, key) for key in said]
+        for path in needy[:1]:
+            raise PydanticCustomError(
+                "store",
+                "{key} is about rows that are built, and with `store: none` none are",
+                {
+                    "key": f"`{path[-1]}`",
+                    "path": path,
+                    "hint": "put it on a model that reads this one, or store this one",
+                },
+            )
+        return self
+
+
 @dataclass(frozen=True)
 class Value:
     """What one variable stands for.
@@ -296,6 +340,10 @@ class SqlModel(Dataset):
     query: Query
 
     @property
+    def store(self) -> Store:
+        return self.contract.store if isinstance(self.contract, ModelContract) else Store.TABLE
+
+    @property
     def inputs(self) -> tuple[DatasetName, ...]:
         own = [DatasetName(ref.schema, ref.name) for ref in self.query.tables]
         return tuple(dict.fromkeys([*own, *_read_by(self.functions)]))
@@ -344,6 +392,11 @@ def _read_by(functions: Iterable[Function]) -> list[DatasetName]:
 
 
 Model = SqlModel | PythonModel
+
+
+def is_view(dataset: Dataset) -> bool:
+    """Whether a dataset is a model that is not stored."""
+    return isinstance(dataset, SqlModel) and dataset.store is Store.NONE
 
 
 @dataclass(frozen=True)

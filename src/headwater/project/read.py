@@ -19,12 +19,14 @@ from headwater.project.definitions import (
     FilesSource,
     Function,
     FunctionNote,
+    ModelContract,
     Project,
     PythonInput,
     PythonModel,
     Settings,
     SourceDataset,
     SqlModel,
+    Store,
     Value,
 )
 from headwater.project.document import Document, read_document
@@ -275,7 +277,7 @@ class _Reader:
         file = path.relative_to(self.folder).as_posix()
         name = self.model_name(path, file)
         document, body = self.front(text, file)
-        contract = document.validate(Contract) if not document.mistakes else None
+        contract = document.validate(ModelContract) if not document.mistakes else None
         if contract:
             contract = self.filled(document, contract)
         self.take(document)
@@ -361,7 +363,13 @@ class _Reader:
         options = {"description": found.description, **found.options}
         top = Place(found.line, 1)
         document = Document(file, text, value=options, found={(): top, **found.places})
-        contract = document.validate(Contract)
+        contract = document.validate(ModelContract)
+        if contract and contract.store is Store.NONE:
+            document.mistake(
+                ("store",),
+                "a Python model is always stored: `store: none` is for SQL",
+                "leave it out",
+            )
         if contract:
             contract = self.filled(document, contract)
         self.take(document)

@@ -33,8 +33,16 @@ from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
-from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import (
+    Dataset,
+    Project,
+    PythonModel,
+    SourceDataset,
+    SqlModel,
+    is_view,
+)
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
+from headwater.refresh.view import ViewBuild, compute_view
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
@@ -345,6 +353,8 @@ class _Run:
 
     def build(self, model: SqlModel | PythonModel) -> None:
         name = model.name
+        if is_view(model) and any(self.group.waiting(given) for given in model.inputs):
+            self.flush()  # a view names the snapshots of its inputs, so they must be committed
         lost = [given for given in model.inputs if given in self.failed]
         step = StepReport(dataset=name, action="build", status="nothing", reason="up to date")
         self.steps[name] = step
@@ -430,9 +440,15 @@ class _Run:
         )
         return decision, mark
 
-    def compute(self, model: SqlModel | PythonModel, identity: StepIdentity) -> FullBuild:
+    def compute(
+        self, model: SqlModel | PythonModel, identity: StepIdentity
+    ) -> FullBuild | ViewBuild:
         self.place_inputs(model)
         self.make_room(model.name)
+        if isinstance(model, SqlModel) and is_view(model):
+            seen = {given: self.seen(given, model.words) for given in model.inputs}
+            inputs = {given: self.positions[given] for given in model.inputs}
+            return compute_view(self.lake, identity, model, inputs, seen, self.schemas[model.name])
         awaiting = tuple(given for given in model.inputs if self.group.waiting(given))
         inputs = {given: self.positions[given] for given in model.inputs if given not in awaiting}
         schema = self.bound.results.get(model.name)
@@ -475,8 +491,7 @@ class _Run:
         for given in model.inputs:
             if self.group.waiting(given) or given not in self.positions:
                 continue
-            dataset = self.graph.datasets[given]
-            names = input_columns(dataset, self.schemas[given], self.present(given, words))
+            names = self.seen(given, words)
             self.refuse_missing(model, given, names)
             body = f"SELECT {column_list(names)} FROM {at(self.positions[given])}"
             if self.views.get(given) != body:
@@ -500,6 +515,11 @@ class _Run:
                         hint=str(error).split("\n")[0],
                     ) from error
                 self.macros.add(function.name)
+
+    def seen(self, given: DatasetName, words: frozenset[str]) -> list[str]:
+        """The columns of an input that a query which spells out `words` sees."""
+        dataset = self.graph.datasets[given]
+        return input_columns(dataset, self.schemas[given], self.present(given, words))
 
     def refuse_missing(
         self, model: SqlModel | PythonModel, given: DatasetName, names: Iterable[str]
@@ -545,7 +565,7 @@ class _Run:
         identity = outcome.step.identity
         name = identity.dataset
         step = self.steps[name]
-        if outcome.error or not outcome.position or not outcome.ledger:
+        if outcome.error or not outcome.position:
             self.fail(step, outcome.error or HeadwaterError("it was not committed"), identity)
             for below in self.graph.downstream([name]) - {name}:
                 if below in self.steps and self.group.waiting(below) is None:

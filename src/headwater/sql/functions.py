@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from sqlglot import Token, TokenType, exp
@@ -30,6 +30,8 @@ class FunctionText:
     place       where the name stands.
     head        `(a, b := 1) AS ` or `(a) AS TABLE `, as written.
     parameters  their names, in order.
+    types, defaults
+                of those parameters that state them, as written.
     is_table    whether it gives rows rather than a value.
     body        the query that it stands for; of a value's function `SELECT value`, with the
                 places of the file.
@@ -47,6 +49,8 @@ class FunctionText:
     start: int
     calls: frozenset[str]
     meaning: str
+    types: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def definition(self) -> str:
@@ -93,7 +97,9 @@ def read_function(text: str, values: Mapping[str, str] | None = None) -> Functio
         name=head.name.text.lower(),
         place=place_at(text, head.name.start),
         head=text[head.name.end + 1 : head.body[0].start],
-        parameters=head.parameters,
+        parameters=tuple(parts[0].text.lower() for parts in head.parameters),
+        types=_said(text, head.parameters, is_default=False),
+        defaults=_said(text, head.parameters, is_default=True),
         is_table=head.is_table,
         body=body,
         start=head.name.end + 1,
@@ -117,19 +123,21 @@ def called_in_texts(text: str, names: frozenset[str]) -> frozenset[str]:
 def is_known_to_sql(name: str) -> bool:
     """Whether a name has a meaning of its own in SQL, so that no function may be called so."""
     word, parser = name.upper(), DuckDB.parser_class
-    return (
-        word in parser.FUNCTIONS
-        or word in parser.FUNCTION_PARSERS
-        or word in parser.NO_PAREN_FUNCTION_PARSERS
-        or word in DuckDB.tokenizer_class.KEYWORDS
-    )
+    if word in parser.FUNCTIONS or word in parser.FUNCTION_PARSERS:
+        return True
+    try:
+        query = read_query(f"SELECT {name}(1) FROM {name}(1)")
+    except SqlError:
+        return True
+    calls = [node for node in query.tree.find_all(exp.Anonymous) if node.name.lower() == name]
+    return len(calls) != 2
 
 
 @dataclass(frozen=True)
 class _Head:
     name: Token
     between: list[Token]
-    parameters: tuple[str, ...]
+    parameters: list[list[Token]]
     is_table: bool
     body: list[Token]
 
@@ -154,7 +162,7 @@ def _read_head(text: str, tokens: list[Token]) -> _Head:
     if not body:
         raise SqlError("the function has no body", place_at(text, tokens[-1].start), _FORM)
     between = tokens[at + 3 : end]
-    return _Head(name, between, tuple(_parameters(between)), is_table, body)
+    return _Head(name, between, _parameters(between), is_table, body)
 
 
 def _word(tokens: list[Token], at: int) -> str:
@@ -182,15 +190,29 @@ def _closing(text: str, tokens: list[Token], opening: int) -> int:
     raise SqlError("a parenthesis is not closed", place_at(text, tokens[opening].start), _FORM)
 
 
-def _parameters(tokens: list[Token]) -> list[str]:
-    """The first word of each part between commas."""
-    names, depth, is_first = [], 0, True
+def _parameters(tokens: list[Token]) -> list[list[Token]]:
+    """The tokens of each part between commas."""
+    parts: list[list[Token]] = [[]]
+    depth = 0
     for token in tokens:
-        if is_first:
-            names.append(token.text.lower())
         depth += {"(": 1, ")": -1, "[": 1, "]": -1, "{": 1, "}": -1}.get(token.text, 0)
-        is_first = depth == 0 and token.token_type is TokenType.COMMA
-    return names
+        if depth == 0 and token.token_type is TokenType.COMMA:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [part for part in parts if part]
+
+
+def _said(text: str, parameters: list[list[Token]], *, is_default: bool) -> dict[str, str]:
+    """Parameter -> its default, or its type, as written; of those that state one."""
+    found = {}
+    for name, *rest in parameters:
+        mark = next((n for n, t in enumerate(rest) if t.token_type is TokenType.COLON_EQ), None)
+        end = len(rest) if mark is None else mark
+        part = rest[end + 1 :] if is_default else rest[:end]
+        if part:
+            found[name.text.lower()] = text[part[0].start : part[-1].end + 1]
+    return found
 
 
 def _read_body(
