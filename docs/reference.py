@@ -193,8 +193,8 @@ def sources_page() -> str:
 def models_page() -> str:
     of_contract = set(contract.Contract.model_fields)
     return (
-        "# Models\n\nThe leading comment of `models/**/NAME.sql`, or the keywords of `@hw.model(…)`: "
-        "all keys of a [contract](contracts.md), and:\n\n"
+        "# Models\n\nThe leading comment of `models/**/NAME.sql`, or the keywords of "
+        "`@hw.model(…)`: all keys of a [contract](contracts.md), and:\n\n"
         + properties(definitions.ModelContract, leave_out=of_contract)
         + "\n## `store`\n\n"
         + first_sentence(definitions.Store)

@@ -73,6 +73,9 @@ _KINDS_OF_VALUES: tuple[tuple[type, str], ...] = (
 )
 
 
+MemoryLimit = Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$")]
+
+
 class Settings(Definition):
     """`headwater.yaml`."""
 
@@ -82,13 +85,13 @@ class Settings(Definition):
     """What the project is for."""
     lake: str = ".headwater"
     """The folder of the lake, relative to the project's."""
-    memory_limit: str | None = Field(
-        default=None, pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$"
-    )
+    memory_limit: MemoryLimit = None
     """How much memory DuckDB may take, as `2GB`; what does not fit goes to disk. Default: half
     of the machine's."""
     threads: int | None = Field(default=None, ge=1)
     """How many threads DuckDB may use. Default: all cores."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """How long the build of one model may take, in seconds. Default: no limit."""
     lock_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for another process's commit."""
     variables: dict[str, Annotated[Variable, BeforeValidator(_as_variable)]] = Field(
@@ -208,6 +211,13 @@ class ModelContract(Contract):
 
     store: Annotated[Store, BeforeValidator(_as_store)] = Store.TABLE
     """Whether its rows are stored: `table` or `none` (SQL models only)."""
+    memory_limit: MemoryLimit = None
+    """How much memory its build may take, as `2GB`. Default: that of headwater.yaml."""
+    threads: int | None = Field(default=None, ge=1)
+    """How many threads its build may use. Default: that of headwater.yaml."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """How long its build may take, in seconds; then it is interrupted and fails. Default: that of
+    headwater.yaml."""
 
     @model_validator(mode="after")
     def _needs_no_rows(self) -> Self:

@@ -24,7 +24,9 @@ from headwater.analysis.graph import Graph, select
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
+from headwater.engine.limits import BuildLimits
 from headwater.engine.macros import macro_sql
+from headwater.engine.session import Limits
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput
 from headwater.ingest.land import Landing, land
 from headwater.lake.commit import Commit, at, now
@@ -35,6 +37,7 @@ from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
 from headwater.project.definitions import (
     Dataset,
+    ModelContract,
     Project,
     PythonModel,
     SourceDataset,
@@ -452,13 +455,27 @@ class _Run:
         awaiting = tuple(given for given in model.inputs if self.group.waiting(given))
         inputs = {given: self.positions[given] for given in model.inputs if given not in awaiting}
         schema = self.bound.results.get(model.name)
-        build = compute(self.lake, identity, self.project.folder, model, inputs, schema)
+        folder, limits = self.project.folder, self.limits(model)
+        build = compute(self.lake, identity, folder, model, inputs, schema, limits)
         build.awaiting = awaiting
         if identity.there and _shape(identity.there) != _shape(build.types):
             # A function may return other columns than before; then it is another table.
             table = table_name(model.name, fingerprint(model, build.columns))
             build.identity = self.moved(identity, table)
         return build
+
+    def limits(self, model: SqlModel | PythonModel) -> BuildLimits:
+        """What a model's build may take: what it says itself, else the project."""
+        settings, contract = self.project.settings, model.contract
+        session = Limits(memory_limit=settings.memory_limit, threads=settings.threads)
+        if not isinstance(contract, ModelContract):
+            return BuildLimits(timeout_s=settings.timeout_s, session=session)
+        return BuildLimits(
+            memory_limit=contract.memory_limit,
+            threads=contract.threads,
+            timeout_s=contract.timeout_s or settings.timeout_s,
+            session=session,
+        )
 
     def moved(self, identity: StepIdentity, table: str) -> StepIdentity:
         build = self.state.builds.get((identity.dataset, table))
