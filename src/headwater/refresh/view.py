@@ -50,11 +50,11 @@ class ViewBuild:
     def types(self) -> dict[str, str]:
         return {name: kind.sql for name, kind in self.columns.items()}
 
-    def apply(self, commit: Commit) -> None:
+    def apply(self, commit: Commit) -> tuple[None, Position]:
         """See `ComputedStep`."""
         give_way_if_moved(commit, self.identity)
         commit.make_view(self.identity.table, self.query)
-        record(
+        position = record(
             commit,
             self.identity,
             None,
@@ -62,6 +62,7 @@ class ViewBuild:
             inputs=self.inputs,
             definition=self.model.definition_text,
         )
+        return None, position
 
     def discard(self, lake: Lake) -> None:
         """See `ComputedStep`."""
