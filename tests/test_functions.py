@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.api import check_project
+from headwater.api import check_project, open_project
 from headwater.errors import ProjectMistakes, QueryRefused
 from headwater.names import DatasetName
 
@@ -58,6 +58,14 @@ def test_functions_are_used_in_models_rules_queries_and_python(project):
         (20, 2),
     ]
     assert made.cli("query", "SELECT doubled(21) AS it", "--format", "csv")[1] == '"it"\n42\n'
+
+
+def test_a_replay_judges_by_the_functions_of_the_rules_too(project):
+    made = project(FILES, source=SOURCE)
+    made.run()
+    report = open_project(made.folder).replay("s.t", sets={"a": "'7'"})
+    assert report.exit_code == 0
+    assert made.ask("SELECT * FROM m.rows ORDER BY a") == [(2, 4), (7, 14)]
 
 
 def test_a_table_of_a_function_is_an_input_of_its_model(project):
