@@ -154,6 +154,18 @@ def settings_page() -> str:
         + properties(definitions.Settings)
         + "\nValues may hold `${NAME}` and `${NAME:-default}`, which are taken from the "
         "environment; so may those of the files in `sources/`.\n"
+        + "\n## A variable\n\n"
+        + first_sentence(definitions.Variable)
+        + "\n\n"
+        + properties(definitions.Variable)
+    )
+
+
+def functions_page() -> str:
+    return (
+        "# Functions\n\n`functions/NAME.sql`: one `CREATE FUNCTION NAME(…) AS value` or "
+        "`AS TABLE SELECT …`; see [Models](../how-to/models.md#functions). Its leading comment:\n\n"
+        + properties(definitions.FunctionNote)
     )
 
 
@@ -176,6 +188,19 @@ def sources_page() -> str:
         + first_sentence(definitions.Origin)
         + "\n\n"
         + words(definitions.Origin)
+    )
+
+
+def models_page() -> str:
+    of_contract = set(contract.Contract.model_fields)
+    return (
+        "# Models\n\nThe leading comment of `models/**/NAME.sql`, or the keywords of "
+        "`@hw.model(…)`: all keys of a [contract](contracts.md), and:\n\n"
+        + properties(definitions.ModelContract, leave_out=of_contract)
+        + "\n## `store`\n\n"
+        + first_sentence(definitions.Store)
+        + "\n\n"
+        + words(definitions.Store)
     )
 
 
@@ -331,6 +356,8 @@ PAGES = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "sources.md": sources_page,
+    "models.md": models_page,
+    "functions.md": functions_page,
     "contracts.md": contracts_page,
     "types.md": types_page,
     "reasons.md": reasons_page,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
+from headwater.analysis.functions import function_mistakes, no_dataset
 from headwater.errors import Mistake, UnknownSelection, suggestion
 from headwater.names import DatasetName
 from headwater.places import Place
@@ -73,12 +74,14 @@ def _reach(
 
 def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
     """The graph of those datasets whose inputs exist, and the mistakes between the files."""
-    mistakes = []
+    mistakes = function_mistakes(project)
     broken: set[DatasetName] = set()
     for dataset in project.datasets.values():
+        through = {given for function in dataset.functions for given in function.inputs}
         for given in dataset.inputs:
             if given not in project.datasets:
-                if not project.is_unread(given):
+                # What a function names is noted at the function, once.
+                if not project.is_unread(given) and given not in through:
                     mistakes.append(_unknown_input(project, dataset, given))
                 broken.add(dataset.name)
     while True:
@@ -102,12 +105,7 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
 
 def _unknown_input(project: Project, dataset: Dataset, given: DatasetName) -> Mistake:
     known = [str(name) for name in project.datasets if name != dataset.name]
-    text = str(given) if given.schema else given.name
-    hint = suggestion(text, known)
-    if not given.schema:
-        same = [name for name in known if name.endswith(f".{given.name}")]
-        hint = f"name it with its schema: {same[0]}" if same else hint
-    return project.mistake(dataset.file, _place(dataset, given), f"no dataset {text!r}", hint)
+    return project.mistake(dataset.file, _place(dataset, given), *no_dataset(given, known))
 
 
 def _place(dataset: Dataset, given: DatasetName) -> Place:

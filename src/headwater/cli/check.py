@@ -7,8 +7,8 @@ from headwater.cli.output import Output
 from headwater.errors import ProjectMistakes
 
 
-def command(out: Output, project: str) -> int:
-    opened, mistakes = check_project(project)
+def command(out: Output, project: str, variables: dict[str, str]) -> int:
+    opened, mistakes = check_project(project, variables=variables)
     if mistakes:
         raise ProjectMistakes(mistakes)
     datasets = opened.project.datasets

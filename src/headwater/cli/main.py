@@ -38,6 +38,14 @@ Select = Annotated[
         help="name, +name (and upstream), name+ (and downstream), tag:x, source:x; repeatable.",
     ),
 ]
+Var = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="A value for a variable of headwater.yaml, in place of its default; repeatable.",
+    ),
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many rows at the most.")]
 
 
@@ -62,6 +70,19 @@ def _call(module: str, json: bool, **arguments: Any) -> None:
     raise typer.Exit(code)
 
 
+def _variables(words: list[str] | None) -> dict[str, str]:
+    """`--var name=value`, each name once."""
+    found: dict[str, str] = {}
+    for word in words or []:
+        name, mark, value = word.partition("=")
+        if not mark or not name:
+            raise typer.BadParameter(f"{word!r}: write NAME=VALUE", param_hint="--var")
+        if name in found:
+            raise typer.BadParameter(f"{name!r} is given twice", param_hint="--var")
+        found[name] = value
+    return found
+
+
 @app.callback(invoke_without_command=True)
 def top(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -83,15 +104,16 @@ def init(
 
 
 @app.command(epilog="Example:  headwater check")
-def check(project: Project = ".", json: Json = False) -> None:
+def check(project: Project = ".", var: Var = None, json: Json = False) -> None:
     """Find every mistake in the project's files; touches no data."""
-    _call("check", json, project=project)
+    _call("check", json, project=project, variables=_variables(var))
 
 
 @app.command(epilog="Example:  headwater run --select +marts.daily_revenue")
 def run(
     project: Project = ".",
     select: Select = None,
+    var: Var = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build the selected models though up to date.")
     ] = False,
@@ -119,6 +141,7 @@ def run(
         json,
         project=project,
         select=select or [],
+        variables=_variables(var),
         rebuild=rebuild,
         reland=reland or [],
         from_now=from_now,
@@ -133,6 +156,7 @@ def run(
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
     project: Project = ".",
+    var: Var = None,
     format: Annotated[
         str, typer.Option("--format", "-f", help="table, csv, json or parquet.")
     ] = "table",
@@ -150,6 +174,7 @@ def query(
         json,
         sql=sql,
         project=project,
+        variables=_variables(var),
         format_=format,
         output=output,
         allow_files=allow_files,

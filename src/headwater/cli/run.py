@@ -21,12 +21,13 @@ def command(
     out: Output,
     project: str,
     select: list[str],
+    variables: dict[str, str],
     rebuild: bool,
     reland: list[str],
     from_now: bool,
     atomic: bool,
 ) -> int:
-    opened = open_project(project)
+    opened = open_project(project, variables=variables)
     with watched(out) as observer:
         report = opened.run(
             select=select,

@@ -13,7 +13,7 @@ from headwater.errors import UnknownDataset, suggestion
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema, sample
 from headwater.names import DatasetName
-from headwater.project.definitions import Dataset, SourceDataset
+from headwater.project.definitions import Dataset, SourceDataset, is_view
 
 
 def command(out: Output, dataset: str, project: str, failed: bool, limit: int) -> int:
@@ -58,6 +58,7 @@ def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> di
         "reads": [str(given) for given in opened.graph.inputs[name]],
         "read_by": [str(reader) for reader in opened.graph.readers[name]],
         "released": bool(position),
+        "stored": not is_view(definition),
     }
     rules = _rules(definition)
     facts["rules"] = rules.pop("rule", [])
@@ -124,6 +125,8 @@ def _show(out: Output, facts: dict[str, Any]) -> None:
             out.line(f"  {word.replace('_', ' '):12}{text}")
     if facts["released"]:
         out.line(f"  {'rows':12}{facts['rows']:,}")
+        if not facts["stored"]:
+            out.line(f"  {'stored':12}no, computed where it is read")
         out.line(f"  {'built':12}{facts['built_at']} UTC, {facts['built_table']}")
     else:
         out.line("  not released yet: `headwater run` builds it", "yellow")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from headwater.contract.types import TYPE_WORDS, Type, parse_type
 from headwater.errors import suggestion
+from headwater.places import KeyPath
 from headwater.sql.query import SqlError, read_expression
 
 
@@ -293,6 +294,19 @@ class Contract(Definition):
                     },
                 )
         return self
+
+    def expressions(self) -> Iterator[tuple[KeyPath, str]]:
+        """Every SQL expression that the contract holds, and where in it."""
+        for number, rule in enumerate(self.rules):
+            yield ("rules", number, "check"), rule.check
+
+    def with_expressions(self, change: Callable[[KeyPath, str], str]) -> Self:
+        """The contract with each of its `expressions` changed, by where it stands."""
+        rules = tuple(
+            rule.model_copy(update={"check": change(("rules", number, "check"), rule.check)})
+            for number, rule in enumerate(self.rules)
+        )
+        return self.model_copy(update={"rules": rules}) if rules != self.rules else self
 
     @property
     def never_missing(self) -> tuple[str, ...]:

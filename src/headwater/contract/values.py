@@ -43,12 +43,12 @@ def value_questions(contract: Contract) -> Iterator[Question]:
         for key, value in (("default", column.default), ("min", column.min), ("max", column.max)):
             if value is not None and column.type != VARCHAR:
                 yield Question(
-                    (*path, key), _is_none(value, column.type), f"`{key}` must be {described}"
+                    (*path, key), is_none(value, column.type), f"`{key}` must be {described}"
                 )
         for number, value in enumerate(column.accepted or (), start=1):
             if column.type != VARCHAR:
                 message = f"value {number} of `accepted` must be {described}"
-                yield Question((*path, "accepted"), _is_none(value, column.type), message)
+                yield Question((*path, "accepted"), is_none(value, column.type), message)
         if column.pattern is not None:
             yield Question(
                 (*path, "pattern"),
@@ -96,14 +96,14 @@ def _rules(name: str, column: Column) -> list[tuple[str, str]]:
     return [(rule, broken) for rule, broken in named if rule not in ("type", "required")]
 
 
-def _is_none(value: Literal, wanted: Type) -> str:
+def is_none(value: Literal, wanted: Type) -> str:
     """SQL that is true where a value is none of a type: by the same casts as the rows' values."""
     if wanted.is_nested:
         return f"TRY_CAST({literal(value)} AS {wanted.sql}) IS NULL"
-    return f"({cast(literal(_text(value)), VARCHAR, wanted)}) IS NULL"
+    return f"({cast(literal(text_of(value)), VARCHAR, wanted)}) IS NULL"
 
 
-def _text(value: Literal) -> str:
+def text_of(value: Literal) -> str:
     """A value as a file would hold it."""
     if isinstance(value, bool):
         return "true" if value else "false"

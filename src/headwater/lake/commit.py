@@ -76,6 +76,15 @@ class Commit:
         )
         return self._count_of(f"CREATE TABLE {built(table)} AS SELECT {picked} FROM ({query})")
 
+    def make_view(self, table: str, query: str) -> None:
+        """Make a built table that is a view, or make it anew; earlier snapshots keep theirs. The
+        query names no catalog, so any DuckLake client can read it."""
+        self.con.execute("USE lake")
+        try:
+            self.con.execute(f"CREATE OR REPLACE VIEW {dotted('built', table)} AS {query}")
+        finally:
+            self.con.execute("USE memory")
+
     def create_empty(self, table: str, columns: Mapping[str, str]) -> None:
         """Make a built table without rows."""
         body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from headwater.engine.macros import macro_sql
 from headwater.engine.session import Limits
 from headwater.errors import QueryRefused, UnknownDataset, suggestion, without_values
 from headwater.lake.commit import at
 from headwater.lake.lake import Lake
 from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
+from headwater.project.definitions import Function
 from headwater.sql.query import table_parts
 from headwater.sql.quote import dotted, literal
 
@@ -104,9 +106,16 @@ def _batches(stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 
 
 def query(
-    folder: Path, sql: str, *, allow_files: bool = False, limits: Limits | None = None
+    folder: Path,
+    sql: str,
+    *,
+    allow_files: bool = False,
+    limits: Limits | None = None,
+    functions: Sequence[Function] = (),
 ) -> QueryResult:
     """Run one SELECT over the current release of the lake in `folder`.
+
+    functions   those of the project that it uses, callees first.
 
     Raises QueryRefused for anything that is not only a reading of datasets, UnknownDataset for
     names that are not released, and QueryRefused with DuckDB's words for SQL that fails.
@@ -117,13 +126,15 @@ def query(
         if is_explain:
             _tree(lake.con, sql)  # EXPLAIN ANALYZE carries out what it explains
         if not allow_files:
-            _refuse_functions(lake.con, sql)
+            _refuse_functions(lake.con, sql, {function.name for function in functions})
             _confine(lake)
-        tables = _tables(sql)
+        tables = sorted({*_tables(sql), *(tuple(g) for f in functions for g in f.inputs)})
         lake.con.execute("BEGIN")
         if _CATALOGS.search(sql):  # it asks which tables there are
             tables = sorted({*tables, *((*name,) for name in lake.release().names)})
         _place(lake, tables, allow_files)
+        for function in functions:
+            lake.con.execute(macro_sql(function))
         return QueryResult(lake, lake.con.sql(sql))
     except duckdb.Error as error:
         lake.close()
@@ -155,8 +166,9 @@ def _tables(sql: str) -> list[tuple[str, ...]]:
     with duckdb.connect(":memory:") as con:
         try:
             names = con.get_table_names(sql, qualified=True)
-        except duckdb.BinderException:
-            # It binds all the same, over tables without columns, which some joins do not stand.
+        except (duckdb.BinderException, duckdb.CatalogException):
+            # It binds all the same, over tables without columns, which some joins do not stand,
+            # and without the project's functions.
             return sorted(_tables_of(_tree(con, sql)))
     return sorted({table_parts(name) for name in names})
 
@@ -193,10 +205,10 @@ def _tree(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
     return tree
 
 
-def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str, ours: set[str]) -> None:
     tree = _tree(con, sql)
     for name in sorted(set(_functions(tree))):
-        if name not in TABLE_FUNCTIONS:
+        if name not in TABLE_FUNCTIONS and name not in ours:
             raise QueryRefused(
                 f"the table function {name}() may reach files or the network",
                 hint="land files through a source, or give --allow-files if you trust the query",

@@ -168,7 +168,7 @@ class Build:
     dataset: DatasetName
     position: Position
     fingerprint: str
-    row_count: int
+    row_count: int | None
     columns: Mapping[str, str]
     inputs: Mapping[DatasetName, Position]
     run_id: str

@@ -5,8 +5,11 @@ Values only. How they are read from files is in `read.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -14,12 +17,70 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from headwater.contract.contract import Contract, Definition, OnDuplicate, Words
+from headwater.contract.contract import (
+    ColumnType,
+    Contract,
+    Definition,
+    OnDuplicate,
+    Scalar,
+    Words,
+)
+from headwater.contract.types import Type
 from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, Places
 from headwater.project.mistakes import mistake_in
+from headwater.sql.functions import FunctionText
 from headwater.sql.query import Query, digest
+from headwater.sql.quote import literal
+
+SETTINGS_FILE = "headwater.yaml"
+
+
+def _as_variable(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"default": value}
+
+
+class Variable(Definition):
+    """One variable: a default alone, or these keys."""
+
+    type: ColumnType | None = None
+    """The type of its value. Default: that of `default` (date, timestamp, boolean, bigint, double
+    or varchar)."""
+    default: Scalar | None = None
+    """Its value where none is given. Without one it must be given: `--var name=value`."""
+    description: str = ""
+    """What it is for; for people."""
+
+    @property
+    def type_(self) -> Type:
+        """The type, stated or inferred."""
+        return self.type or next(
+            Type(kind) for given, kind in _KINDS_OF_VALUES if isinstance(self.default, given)
+        )
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        if self.type is None and self.default is None:
+            raise PydanticCustomError("variable", "a variable needs a `type` or a `default`")
+        if self.type and self.type.is_nested:
+            raise PydanticCustomError("variable", "a variable holds one value, not a nested one")
+        return self
+
+
+_KINDS_OF_VALUES: tuple[tuple[type, str], ...] = (
+    (bool, "BOOLEAN"),
+    (int, "BIGINT"),
+    (float, "DOUBLE"),
+    (Decimal, "DOUBLE"),
+    (datetime, "TIMESTAMP"),
+    (date, "DATE"),
+    (time, "TIME"),
+    (str, "VARCHAR"),
+)
+
+
+MemoryLimit = Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$")]
 
 
 class Settings(Definition):
@@ -31,15 +92,34 @@ class Settings(Definition):
     """What the project is for."""
     lake: str = ".headwater"
     """The folder of the lake, relative to the project's."""
-    memory_limit: str | None = Field(
-        default=None, pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$"
-    )
+    memory_limit: MemoryLimit = None
     """How much memory DuckDB may take, as `2GB`; what does not fit goes to disk. Default: half
     of the machine's."""
     threads: int | None = Field(default=None, ge=1)
     """How many threads DuckDB may use. Default: all cores."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """How long the build of one model may take, in seconds. Default: no limit."""
     lock_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for another process's commit."""
+    variables: dict[str, Annotated[Variable, BeforeValidator(_as_variable)]] = Field(
+        default_factory=dict
+    )
+    """Name -> its value, or `{type: …, default: …}`; SQL names it as `$name`."""
+
+    @model_validator(mode="after")
+    def _names_are_words(self) -> Self:
+        for name in self.variables:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise PydanticCustomError(
+                    "variables",
+                    "{name} is no name for a variable",
+                    {
+                        "name": repr(name),
+                        "path": ("variables", name),
+                        "hint": "use lower-case letters, digits and _, a letter first",
+                    },
+                )
+        return self
 
 
 class FileFormat(StrEnum):
@@ -187,6 +267,105 @@ class FilesSource(Definition):
         return value
 
 
+def _as_store(value: Any) -> Any:
+    return Store.NONE.value if value is None else value
+
+
+class Store(StrEnum):
+    """Whether a model's rows are stored."""
+
+    TABLE = "table"
+    """They are computed by a run and kept as a built table."""
+    NONE = "none"
+    """They are computed where they are read; the lake holds a view."""
+
+
+_NEED_NO_ROWS = frozenset(["description", "owner", "tags", "columns", "store"])
+_COLUMN_NEEDS_NO_ROWS = frozenset(["description", "tags", "type"])
+
+
+class ModelContract(Contract):
+    """A model's leading comment, or the keywords of its decorator: a contract, and these."""
+
+    store: Annotated[Store, BeforeValidator(_as_store)] = Store.TABLE
+    """Whether its rows are stored: `table` or `none` (SQL models only)."""
+    memory_limit: MemoryLimit = None
+    """How much memory its build may take, as `2GB`. Default: that of headwater.yaml."""
+    threads: int | None = Field(default=None, ge=1)
+    """How many threads its build may use. Default: that of headwater.yaml."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """How long its build may take, in seconds; then it is interrupted and fails. Default: that of
+    headwater.yaml."""
+
+    @model_validator(mode="after")
+    def _needs_no_rows(self) -> Self:
+        if self.store is Store.TABLE:
+            return self
+        needy: list[KeyPath] = [(name,) for name in sorted(self.model_fields_set - _NEED_NO_ROWS)]
+        for name, column in self.columns.items():
+            said = sorted(column.model_fields_set - _COLUMN_NEEDS_NO_ROWS)
+            needy += [("columns", name, key) for key in said]
+        for path in needy[:1]:
+            raise PydanticCustomError(
+                "store",
+                "{key} is about rows that are built, and with `store: none` none are",
+                {
+                    "key": f"`{path[-1]}`",
+                    "path": path,
+                    "hint": "put it on a model that reads this one, or store this one",
+                },
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one variable stands for.
+
+    text    the value as a text.
+    given   whether it was given for this command, in place of the default.
+    """
+
+    name: str
+    type: Type
+    text: str
+    given: bool
+
+    @property
+    def sql(self) -> str:
+        """A literal of its type."""
+        return f"CAST({literal(self.text)} AS {self.type.sql})"
+
+
+class FunctionNote(Definition):
+    """The leading comment of `functions/NAME.sql`."""
+
+    description: str = ""
+    """What the function gives; for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """A function of the project: SQL that has a name, in a file of its own.
+
+    calls   the functions of the project that it calls itself.
+    """
+
+    file: str
+    note: FunctionNote
+    text: FunctionText
+    calls: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.text.name
+
+    @property
+    def inputs(self) -> tuple[DatasetName, ...]:
+        """The datasets that it reads itself."""
+        return tuple(DatasetName(ref.schema, ref.name) for ref in self.text.body.tables)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One dataset of a project: a source's or a model's.
@@ -194,6 +373,7 @@ class Dataset:
     file, line   where it is defined.
     contract     its contract.
     places       where in the file each part of the contract stands.
+    functions    every function that it uses, also through others; callees first.
     """
 
     name: DatasetName
@@ -201,6 +381,7 @@ class Dataset:
     line: int
     contract: Contract
     places: Places = field(default=Places(), repr=False, compare=False)
+    functions: tuple[Function, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -250,8 +431,18 @@ class SqlModel(Dataset):
     query: Query
 
     @property
+    def store(self) -> Store:
+        return self.contract.store if isinstance(self.contract, ModelContract) else Store.TABLE
+
+    @property
     def inputs(self) -> tuple[DatasetName, ...]:
-        return tuple(DatasetName(ref.schema, ref.name) for ref in self.query.tables)
+        own = [DatasetName(ref.schema, ref.name) for ref in self.query.tables]
+        return tuple(dict.fromkeys([*own, *_read_by(self.functions)]))
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every column name that the query and its functions spell out."""
+        return self.query.words.union(*(f.text.body.words for f in self.functions))
 
     @property
     def definition_text(self) -> str:
@@ -283,10 +474,20 @@ class PythonModel(Dataset):
 
     @property
     def inputs(self) -> tuple[DatasetName, ...]:
-        return tuple(dict.fromkeys(p.dataset for p in self.parameters))
+        own = [p.dataset for p in self.parameters]
+        return tuple(dict.fromkeys([*own, *_read_by(self.functions)]))
+
+
+def _read_by(functions: Iterable[Function]) -> list[DatasetName]:
+    return [given for function in functions for given in function.inputs]
 
 
 Model = SqlModel | PythonModel
+
+
+def is_view(dataset: Dataset) -> bool:
+    """Whether a dataset is a model that is not stored."""
+    return isinstance(dataset, SqlModel) and dataset.store is Store.NONE
 
 
 @dataclass(frozen=True)
@@ -297,6 +498,11 @@ class Project:
     texts      file -> its text.
     unread     datasets (`schema.name`, or `schema.` for all of one) whose definitions have
                mistakes of their own: what reads them cannot be judged.
+    functions  by name, callees first.
+    unread_functions
+               functions with mistakes of their own: what calls them cannot be judged.
+    variables  the values that they have in this opening of the project, by name.
+    places     where in headwater.yaml each setting stands.
     """
 
     folder: Path
@@ -304,6 +510,10 @@ class Project:
     datasets: Mapping[DatasetName, Dataset]
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     unread: frozenset[str] = frozenset()
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    unread_functions: frozenset[str] = frozenset()
+    variables: Mapping[str, Value] = field(default_factory=dict)
+    places: Places = field(default=Places(), repr=False)
 
     @property
     def lake_folder(self) -> Path:

@@ -7,27 +7,38 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from headwater.contract.contract import Contract
 from headwater.errors import Mistake, NotAProject, ProjectMistakes, suggestion
 from headwater.names import DatasetName, fault
-from headwater.places import TOP, KeyPath, Place
+from headwater.places import TOP, KeyPath, Place, Places
 from headwater.project.definitions import (
+    SETTINGS_FILE,
     Dataset,
     FilesSource,
+    Function,
+    FunctionNote,
+    ModelContract,
     Project,
     PythonInput,
     PythonModel,
     Settings,
     SourceDataset,
     SqlModel,
+    Store,
+    Value,
 )
 from headwater.project.document import Document, read_document
+from headwater.project.functions import Functions, with_functions
 from headwater.project.mistakes import mistake_in
 from headwater.project.python_models import FoundModel, find_models, normalised
+from headwater.project.variables import literals, unknown, unused, values_of, without_value
+from headwater.sql.functions import read_function
 from headwater.sql.query import SqlError, front_place, read_query, split_front
+from headwater.sql.variables import fill, variables_in
 
-SETTINGS_FILE = "headwater.yaml"
+C = TypeVar("C", bound=Contract)
 
 
 def find_project(start: Path) -> Path:
@@ -51,6 +62,18 @@ def read_settings(folder: Path, environment: Mapping[str, str] | None = None) ->
     return settings
 
 
+def read_functions(
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Function], set[str], list[Mistake]]:
+    """The functions of the project in `folder`, callees first, and nothing else of it; also the
+    names of those that cannot be read, and why."""
+    reader = _reader(folder, environment, variables)
+    reader.settings()
+    return reader.functions(), reader.unread_functions, reader.mistakes
+
+
 def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> Project:
     """Read the project in `folder`. Raises ProjectMistakes with all of them at once.
 
@@ -63,25 +86,46 @@ def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> 
 
 
 def read_leniently(
-    folder: Path, environment: Mapping[str, str] | None = None
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> tuple[Project, list[Mistake]]:
     """The project with those of its datasets that can be read, and all mistakes. Settings with
-    a mistake are left at their defaults."""
-    reader = _Reader(folder.resolve(), os.environ if environment is None else environment)
-    return reader.read()
+    a mistake are left at their defaults.
+
+    variables   values given in place of the defaults of headwater.yaml.
+    """
+    return _reader(folder, environment, variables).read()
+
+
+def _reader(
+    folder: Path, environment: Mapping[str, str] | None, variables: Mapping[str, Any] | None
+) -> _Reader:
+    environment = os.environ if environment is None else environment
+    return _Reader(folder.resolve(), environment, variables or {})
 
 
 @dataclass
 class _Reader:
     folder: Path
     environment: Mapping[str, str]
+    given: Mapping[str, Any] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     datasets: dict[DatasetName, Dataset] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
+    unread_functions: set[str] = field(default_factory=set)
+    values: dict[str, Value] = field(default_factory=dict)
+    literals: dict[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    places: Places = field(default_factory=Places)
 
     def read(self) -> tuple[Project, list[Mistake]]:
         settings = self.settings()
+        text = self.texts.get(SETTINGS_FILE, "")
+        self.mistakes += unknown(settings, self.given)
+        self.mistakes += without_value(settings, self.values, text, self.places)
+        functions = self.functions()
         for path in sorted((self.folder / "sources").glob("**/*.y*ml")):
             self.source(path)
         for path in sorted((self.folder / "models").glob("**/*")):
@@ -89,14 +133,34 @@ class _Reader:
                 self.sql_model(path)
             elif path.suffix == ".py" and not path.name.startswith("_"):
                 self.python_models(path)
-        unread = frozenset(self.unread)
-        return Project(self.folder, settings, self.datasets, self.texts, unread), self.mistakes
+        if functions:
+            for name, dataset in self.datasets.items():
+                self.datasets[name] = with_functions(dataset, functions)
+        project = Project(
+            self.folder,
+            settings,
+            self.datasets,
+            self.texts,
+            frozenset(self.unread),
+            functions,
+            frozenset(self.unread_functions),
+            self.values,
+            self.places,
+        )
+        if not self.mistakes:
+            idle = [name for name in self.given if name not in self.used]
+            self.mistakes += [unused(name, "the project") for name in idle]
+        return project, self.mistakes
 
     def settings(self) -> Settings:
         document = self.document(self.folder / SETTINGS_FILE)
         settings = document.validate(Settings) if document and not document.mistakes else None
         self.take(document)
-        return settings or Settings(name=self.folder.name or "project")
+        settings = settings or Settings(name=self.folder.name or "project")
+        self.places = document.places if document else Places()
+        self.values = values_of(settings, self.given)
+        self.literals = literals(self.values)
+        return settings
 
     # ---- files
 
@@ -143,6 +207,34 @@ class _Reader:
     def mistake_at(self, file: str, place: Place, message: str, hint: str = "") -> None:
         self.mistakes.append(mistake_in(self.texts.get(file, ""), file, place, message, hint))
 
+    # ---- functions
+
+    def functions(self) -> dict[str, Function]:
+        """The functions of the project, callees first."""
+        functions = Functions(self.texts)
+        for path in sorted((self.folder / "functions").glob("**/*.sql")):
+            self.function(path, functions)
+        found = functions.finish()
+        self.mistakes += functions.mistakes
+        self.unread_functions |= functions.unread
+        return found
+
+    def function(self, path: Path, functions: Functions) -> None:
+        text = self.text(path)
+        if text is None:
+            return
+        file = path.relative_to(self.folder).as_posix()
+        document, body = self.front(text, file)
+        note = document.validate(FunctionNote) if not document.mistakes else None
+        self.take(document)
+        try:
+            function = read_function(body, self.literals)
+            self.used |= function.body.variables
+            functions.add(path.stem, file, note, function)
+        except SqlError as error:
+            functions.unread.add(path.stem.lower())
+            self.sql_mistake(file, error, body, document.start.line)
+
     # ---- sources
 
     def source(self, path: Path) -> None:
@@ -156,6 +248,7 @@ class _Reader:
             self.unread.add(f"{path.stem}.")
         for name, definition in source.datasets.items() if source else ():
             places = document.places.within(("datasets", name))
+            definition = self.filled(document, definition, ("datasets", name))
             if source and source.owner and not definition.owner:
                 definition = definition.model_copy(update={"owner": source.owner})
             self.add(
@@ -183,24 +276,16 @@ class _Reader:
             return
         file = path.relative_to(self.folder).as_posix()
         name = self.model_name(path, file)
-        front, first_line, body = split_front(text)
-        document = read_document(
-            front,
-            file,
-            self.environment,
-            first_line,
-            first_column=front_place(text).column,
-            source=text,
-        )
-        if not document.mistakes and not isinstance(document.value, dict):
-            document.value = {"description": " ".join(str(document.value).split())}
-        contract = document.validate(Contract) if not document.mistakes else None
+        document, body = self.front(text, file)
+        contract = document.validate(ModelContract) if not document.mistakes else None
+        if contract:
+            contract = self.filled(document, contract)
         self.take(document)
         try:
-            query = read_query(body)
+            query = read_query(body, self.literals)
+            self.used |= query.variables
         except SqlError as error:
-            place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
-            self.mistake_at(file, place, error.message, error.hint)
+            self.sql_mistake(file, error, body, document.start.line)
             return
         if contract and name:
             model = SqlModel(
@@ -212,6 +297,40 @@ class _Reader:
                 query=query,
             )
             self.add(model, TOP)
+
+    def front(self, text: str, file: str) -> tuple[Document, str]:
+        """The leading comment of an SQL file, and the SQL. A comment that is no mapping is a
+        description."""
+        front, first_line, body = split_front(text)
+        document = read_document(
+            front,
+            file,
+            self.environment,
+            first_line,
+            first_column=front_place(text).column,
+            source=text,
+        )
+        if not document.mistakes and not isinstance(document.value, dict):
+            document.value = {"description": " ".join(str(document.value).split())}
+        return document, body
+
+    def filled(self, document: Document, contract: C, path: KeyPath = ()) -> C:
+        """A contract with the values of variables in its expressions."""
+
+        def fill_one(where: KeyPath, expression: str) -> str:
+            try:
+                filled = fill(expression, self.literals)
+            except SqlError as error:
+                document.mistake((*path, *where), error.message, error.hint)
+                return "TRUE"  # so that nothing else is found wrong with it
+            self.used |= variables_in(expression)
+            return filled
+
+        return contract.with_expressions(fill_one)
+
+    def sql_mistake(self, file: str, error: SqlError, body: str, first_line: int) -> None:
+        place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
+        self.mistake_at(file, place, error.message, error.hint)
 
     def model_is_unread(self, path: Path) -> None:
         """Until a model is added, it is one that could not be read."""
@@ -244,7 +363,15 @@ class _Reader:
         options = {"description": found.description, **found.options}
         top = Place(found.line, 1)
         document = Document(file, text, value=options, found={(): top, **found.places})
-        contract = document.validate(Contract)
+        contract = document.validate(ModelContract)
+        if contract and contract.store is Store.NONE:
+            document.mistake(
+                ("store",),
+                "a Python model is always stored: `store: none` is for SQL",
+                "leave it out",
+            )
+        if contract:
+            contract = self.filled(document, contract)
         self.take(document)
         if contract is None:
             return

@@ -25,6 +25,7 @@ from headwater.engine.judge import (
     repeated_keys,
     sample_rows,
 )
+from headwater.engine.limits import BuildLimits, limited
 from headwater.errors import (
     ContractBroken,
     HeadwaterError,
@@ -182,10 +183,12 @@ def compute(
     model: Model,
     inputs: dict[DatasetName, Position],
     schema: dict[str, Type] | None = None,
+    limits: BuildLimits | None = None,
 ) -> FullBuild:
     """Compute and check a model's whole result: the compute phase.
 
     schema   the columns of a query's result, where binding has told them.
+    limits   what the build may take.
 
     Its inputs must be in the session under their names, and nothing under its own; the caller
     sees to that. Raises ModelFailed or ContractBroken, and leaves nothing behind then.
@@ -193,18 +196,21 @@ def compute(
     build = FullBuild(identity, model, inputs)
     con = lake.con
     try:
-        if isinstance(model, PythonModel):
-            result = f"result_{identity.step}"
-            build.temp_tables.append(result)
-            python_model.call(con, folder, model, result)
-            query = f"SELECT * FROM {ident(result)}"
-            _judge(con, build, model, query, described(con, query))
-        else:
-            _judge(con, build, model, model.query.text, schema or described(con, model.query.text))
-        if build.row_count > PREWRITTEN_ROWS:
-            build.prewritten = write_ahead(
-                lake, identity, f"SELECT {column_list(build.columns)} FROM {build.result}"
-            )
+        with limited(con, limits or BuildLimits(), f"{model.file}:{model.line}"):
+            if isinstance(model, PythonModel):
+                result = f"result_{identity.step}"
+                build.temp_tables.append(result)
+                python_model.call(con, folder, model, result)
+                query = f"SELECT * FROM {ident(result)}"
+                _judge(con, build, model, query, described(con, query))
+            else:
+                _judge(
+                    con, build, model, model.query.text, schema or described(con, model.query.text)
+                )
+            if build.row_count > PREWRITTEN_ROWS:
+                build.prewritten = write_ahead(
+                    lake, identity, f"SELECT {column_list(build.columns)} FROM {build.result}"
+                )
     except duckdb.Error as error:
         build.discard(lake)
         raise explain_failure(model, error) from error
@@ -399,7 +405,7 @@ def explain_failure(model: Model, error: duckdb.Error) -> HeadwaterError:
         return ModelFailed(
             "there is not enough memory or disk to compute it",
             where=where,
-            hint="raise memory_limit in headwater.yaml, or free some disk",
+            hint="raise memory_limit, of the model or in headwater.yaml, or free some disk",
         )
     if isinstance(error, _RUNTIME):
         message = without_values(message)

@@ -24,6 +24,9 @@ from headwater.analysis.graph import Graph, select
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
+from headwater.engine.limits import BuildLimits
+from headwater.engine.macros import macro_sql
+from headwater.engine.session import Limits
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput, counted
 from headwater.ingest.intake import Intake, Manner, decide_intake
 from headwater.ingest.land import land
@@ -35,8 +38,17 @@ from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
-from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import (
+    Dataset,
+    ModelContract,
+    Project,
+    PythonModel,
+    SourceDataset,
+    SqlModel,
+    is_view,
+)
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
+from headwater.refresh.view import ViewBuild, compute_view
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
@@ -131,6 +143,7 @@ class _Run:
     step_count: int = 0
     session_schemas: set[str] = field(default_factory=set)
     outdated: set[DatasetName] = field(default_factory=set)
+    macros: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
@@ -254,6 +267,7 @@ class _Run:
             for intake in _portions(self.intake(dataset, table, step)):
                 self.observer.started(name, "land", intake.reason)
                 identity = self.identity(name, table, mark, Action.LAND, intake.reason)
+                self.make_functions(dataset)
                 landing = land(
                     self.lake,
                     identity,
@@ -307,6 +321,7 @@ class _Run:
             self.schemas.setdefault(name, {n: t for n, t in known if n not in ORIGIN_COLUMNS})
             self.observer.started(name, "replay", "")
             identity = self.identity(name, table, mark, Action.REPLAY, "from quarantine")
+            self.make_functions(dataset)
             replayed = replay(self.lake, identity, dataset, request)
             step.notes += replayed.notes
             if replayed.verdict is None:
@@ -427,6 +442,8 @@ class _Run:
 
     def build(self, model: SqlModel | PythonModel) -> None:
         name = model.name
+        if is_view(model) and any(self.group.waiting(given) for given in model.inputs):
+            self.flush()  # a view names the snapshots of its inputs, so they must be committed
         lost = [given for given in model.inputs if given in self.failed]
         step = StepReport(dataset=name, action="build", status="nothing", reason="up to date")
         self.steps[name] = step
@@ -512,19 +529,39 @@ class _Run:
         )
         return decision, mark
 
-    def compute(self, model: SqlModel | PythonModel, identity: StepIdentity) -> FullBuild:
+    def compute(
+        self, model: SqlModel | PythonModel, identity: StepIdentity
+    ) -> FullBuild | ViewBuild:
         self.place_inputs(model)
         self.make_room(model.name)
+        if isinstance(model, SqlModel) and is_view(model):
+            seen = {given: self.seen(given, model.words) for given in model.inputs}
+            inputs = {given: self.positions[given] for given in model.inputs}
+            return compute_view(self.lake, identity, model, inputs, seen, self.schemas[model.name])
         awaiting = tuple(given for given in model.inputs if self.group.waiting(given))
         inputs = {given: self.positions[given] for given in model.inputs if given not in awaiting}
         schema = self.bound.results.get(model.name)
-        build = compute(self.lake, identity, self.project.folder, model, inputs, schema)
+        folder, limits = self.project.folder, self.limits(model)
+        build = compute(self.lake, identity, folder, model, inputs, schema, limits)
         build.awaiting = awaiting
         if identity.there and _shape(identity.there) != _shape(build.types):
             # A function may return other columns than before; then it is another table.
             table = table_name(model.name, fingerprint(model, build.columns))
             build.identity = self.moved(identity, table)
         return build
+
+    def limits(self, model: SqlModel | PythonModel) -> BuildLimits:
+        """What a model's build may take: what it says itself, else the project."""
+        settings, contract = self.project.settings, model.contract
+        session = Limits(memory_limit=settings.memory_limit, threads=settings.threads)
+        if not isinstance(contract, ModelContract):
+            return BuildLimits(timeout_s=settings.timeout_s, session=session)
+        return BuildLimits(
+            memory_limit=contract.memory_limit,
+            threads=contract.threads,
+            timeout_s=contract.timeout_s or settings.timeout_s,
+            session=session,
+        )
 
     def moved(self, identity: StepIdentity, table: str) -> StepIdentity:
         build = self.state.builds.get((identity.dataset, table))
@@ -553,12 +590,11 @@ class _Run:
     def place_inputs(self, model: SqlModel | PythonModel) -> None:
         """Put each input into the session under its name: results of this group are there
         already, committed ones are views pinned to their snapshots."""
-        words = model.query.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
+        words = model.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
         for given in model.inputs:
             if self.group.waiting(given) or given not in self.positions:
                 continue
-            dataset = self.graph.datasets[given]
-            names = input_columns(dataset, self.schemas[given], self.present(given, words))
+            names = self.seen(given, words)
             self.refuse_missing(model, given, names)
             body = f"SELECT {column_list(names)} FROM {at(self.positions[given])}"
             if self.views.get(given) != body:
@@ -567,6 +603,26 @@ class _Run:
                     f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}"
                 )
                 self.views[given] = body
+        self.make_functions(model)
+
+    def make_functions(self, dataset: Dataset) -> None:
+        """Make the functions that a dataset uses in the session; its inputs are there."""
+        for function in dataset.functions:
+            if function.name not in self.macros:
+                try:
+                    self.lake.con.execute(macro_sql(function))
+                except duckdb.Error as error:
+                    raise HeadwaterError(
+                        f"the function {function.name} does not bind",
+                        where=f"{function.file}:{function.text.place.line}",
+                        hint=str(error).split("\n")[0],
+                    ) from error
+                self.macros.add(function.name)
+
+    def seen(self, given: DatasetName, words: frozenset[str]) -> list[str]:
+        """The columns of an input that a query which spells out `words` sees."""
+        dataset = self.graph.datasets[given]
+        return input_columns(dataset, self.schemas[given], self.present(given, words))
 
     def refuse_missing(
         self, model: SqlModel | PythonModel, given: DatasetName, names: Iterable[str]
@@ -612,7 +668,7 @@ class _Run:
         identity = outcome.step.identity
         name = identity.dataset
         step = self.steps[name]
-        if outcome.error or not outcome.position or not outcome.ledger:
+        if outcome.error or not outcome.position:
             self.fail(step, outcome.error or HeadwaterError("it was not committed"), identity)
             for below in self.graph.downstream([name]) - {name}:
                 if below in self.steps and self.group.waiting(below) is None:

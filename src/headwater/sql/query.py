@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,21 +17,24 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
 
 from headwater.places import TOP, Place, place_at
+from headwater.sql.faults import SqlError
+from headwater.sql.variables import (
+    Edit,
+    place_before,
+    put_in,
+    put_into_tree,
+    variable_tokens,
+)
+
+__all__ = ["Query", "SqlError", "TableRef", "digest", "read_expression", "read_query"]
 
 _FRONT = re.compile(r"\s*/\*(?P<yaml>.*?)\*/", re.DOTALL)
 _READING_FUNCTIONS = re.compile(
     r"(read_|parquet_|sniff_csv|glob$|sqlite_|postgres_|mysql_|iceberg_|delta_|ducklake_|st_read)"
 )
+_NONE: frozenset[str] = frozenset()
 # Looking a dialect up by its name costs as much as parsing a short query.
 _DUCKDB = DuckDB()
-
-
-class SqlError(Exception):
-    """Text that is no query. `place`: None where there is nothing to point at."""
-
-    def __init__(self, message: str, place: Place | None = None, hint: str = "") -> None:
-        super().__init__(message, place, hint)
-        self.message, self.place, self.hint = message, place, hint
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,33 @@ class Query:
     """One parsed SELECT.
 
     text    the query as the user wrote it, from its first word to its last: without comments
-            around it and without a semicolon, so that it can stand within another query.
+            around it and without a semicolon, so that it can stand within another query. Where
+            a variable stood, its value does.
     start   where `text` starts in what was read, in characters from 0.
     tables  each table read, once, in the order of first use.
     words   every column name that the query spells out.
+    variables  those that it uses.
+    edits   where `text` differs from what was read.
+    tree    its syntax, for the rooms that look into it; not to be changed.
     """
 
     text: str
     start: int
     tables: tuple[TableRef, ...]
     words: frozenset[str]
-    _tree: exp.Expr = field(repr=False, compare=False)
+    tree: exp.Expr = field(repr=False, compare=False)
+    variables: frozenset[str] = frozenset()
+    edits: tuple[Edit, ...] = ()
+
+    def offset(self, inside: int) -> int:
+        """Where in what was read a character of `text` stands."""
+        return self.start + place_before(self.edits, max(inside, 0))
 
     @cached_property
     def canonical(self) -> str:
         """The query without comments and formatting; equal texts mean the same query."""
         # Only fingerprints need it, so a mere check does not pay for it.
-        return _DUCKDB.generate(self._tree, comments=False, normalize=True)
+        return _DUCKDB.generate(self.tree, comments=False, normalize=True)
 
 
 def split_front(text: str) -> tuple[str, int, str]:
@@ -89,18 +103,21 @@ def front_place(text: str) -> Place:
     return place_at(text, match.start("yaml") if match else 0)
 
 
-def read_query(text: str) -> Query:
-    """Parse one SELECT (or UNION, VALUES, WITH …). Raises SqlError."""
-    statements = _statements(text)
-    if not statements:
+def read_query(text: str, values: Mapping[str, str] | None = None) -> Query:
+    """Parse one SELECT (or UNION, VALUES, WITH …). Raises SqlError.
+
+    values   the project's variables, name -> SQL; None: they stay as they are.
+    """
+    found = statements(text)
+    if not found:
         raise SqlError("there is no query here", hint="write one SELECT after the comment")
-    if len(statements) > 1:
+    if len(found) > 1:
         raise SqlError(
-            f"{len(statements)} statements where one SELECT is meant",
-            place_at(text, statements[1][0].start),
+            f"{len(found)} statements where one SELECT is meant",
+            place_at(text, found[1][0].start),
             hint="a model is one query; make a model of each",
         )
-    (tokens,) = statements
+    (tokens,) = found
     start, end = tokens[0].start, tokens[-1].end + 1
     tree = _parse(text, tokens)
     if not isinstance(tree, exp.Query | exp.Values):
@@ -119,17 +136,26 @@ def read_query(text: str) -> Query:
             ours.add(node.alias_or_name.lower())
         elif isinstance(node, exp.Column):
             words.add(node.name.lower())
+    whole = text[start:end]
+    edits: tuple[Edit, ...] = ()
+    if values is not None:
+        whole, edits = put_in(text, tokens, values, start, end)
+    if edits:
+        put_into_tree(tree, values or {})
     return Query(
-        text=text[start:end],
+        text=whole,
         start=start,
         tables=tuple(_read_tables(text, tables, ours)),
         words=frozenset(words),
-        _tree=tree,
+        tree=tree,
+        variables=frozenset(token.text for token in variable_tokens(tokens)) if edits else _NONE,
+        edits=edits,
     )
 
 
-def _statements(text: str) -> list[list[Token]]:
-    """The tokens of each statement, without the semicolons. Comments are no tokens."""
+def statements(text: str) -> list[list[Token]]:
+    """The tokens of each statement, without the semicolons. Comments are no tokens.
+    Raises SqlError."""
     tokenizer = _DUCKDB.tokenizer()
     try:
         tokens = tokenizer.tokenize(text)
@@ -196,6 +222,8 @@ def read_expression(text: str) -> str:
     for kinds, message, hint in _NO_CONDITIONS:
         if tree.find(*kinds):
             raise SqlError(message, hint=hint)
+    if any(not re.match(r"[A-Za-z_]", node.name) for node in tree.find_all(exp.Placeholder)):
+        raise SqlError("a rule takes no parameters", hint="name a variable:  $since")
     return _DUCKDB.generate(tree, copy=False, comments=False)
 
 
@@ -208,7 +236,7 @@ _NO_CONDITIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
         _ELSEWHERE,
     ),
     ((exp.Star, exp.Columns), "one condition is meant, not columns", "name the column"),
-    ((exp.Placeholder, exp.Parameter), "a rule takes no parameters", "write the value out"),
+    ((exp.Parameter,), "a rule takes no parameters", "name a variable:  $since"),
 )
 """What makes an expression none that is true or false of a row: kinds of nodes, message, hint."""
 

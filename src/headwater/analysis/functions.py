@@ -1,0 +1,54 @@
+"""What is wrong with a project's functions as the other files see them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headwater.errors import Mistake, suggestion
+from headwater.names import DatasetName
+from headwater.project.definitions import Function, Project
+from headwater.project.functions import used_in
+
+
+def function_mistakes(project: Project) -> list[Mistake]:
+    """Functions that read datasets which nothing makes, and row rules that use functions which
+    read any."""
+    if not project.functions:
+        return []
+    known = [str(name) for name in project.datasets]
+    mistakes = [
+        project.mistake(
+            function.file, ref.place, *no_dataset(DatasetName(ref.schema, ref.name), known)
+        )
+        for function in project.functions.values()
+        for ref in function.text.body.tables
+        if DatasetName(ref.schema, ref.name) not in project.datasets
+        and not project.is_unread(DatasetName(ref.schema, ref.name))
+    ]
+    for dataset in project.datasets.values():
+        for path, expression in dataset.contract.expressions() if dataset.functions else ():
+            mistakes += [
+                project.mistake_of(
+                    dataset,
+                    path,
+                    f"a row rule looks at one row, and {function.name}() reads tables",
+                    "write a model for that check",
+                )
+                for function in used_in(expression, project.functions)
+                if _reads(function)
+            ]
+    return mistakes
+
+
+def _reads(function: Function) -> bool:
+    return bool(function.inputs) or function.text.is_table
+
+
+def no_dataset(given: DatasetName, known: Sequence[str]) -> tuple[str, str]:
+    """What to say of a dataset that nothing makes: (message, hint). `known`: those there are."""
+    text = str(given) if given.schema else given.name
+    hint = suggestion(text, known)
+    if not given.schema:
+        same = [name for name in known if name.endswith(f".{given.name}")]
+        hint = f"name it with its schema: {same[0]}" if same else hint
+    return f"no dataset {text!r}", hint
