@@ -38,7 +38,7 @@ from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
 from headwater.sources.files.discover import discover
-from headwater.sources.files.spool import content_hash
+from headwater.sources.files.unpack import content_hash
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import dotted
 
@@ -267,7 +267,7 @@ class _Run:
         """The files that are still to land. A landed file that has changed is refused."""
         known = {path: f for (t, path), f in self.state.files.items() if t == table}
         try:
-            items = discover(self.project.folder, dataset.definition.path, str(dataset.name))
+            items = discover(self.project.folder, dataset.definition, str(dataset.name))
         except NoSuchInput as error:
             if not any(file.status == "landed" for file in known.values()):
                 raise
