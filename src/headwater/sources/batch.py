@@ -47,7 +47,7 @@ class Item:
     modified_ns: int
     member: str = ""
     pattern: int = 0
-    captured: Mapping[str, str] = field(default_factory=dict)
+    captured: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def modified_at(self) -> datetime:
