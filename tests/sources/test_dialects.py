@@ -119,6 +119,13 @@ def test_each_path_may_be_written_in_its_own_way(tmp_path):
 # ---- columns of the path
 
 
+def test_signs_of_globs_in_a_name_are_signs(tmp_path):
+    names = ["a[1].csv", "a1.csv", "b?.csv", "b1.csv", "c*.jsonl", "c1.jsonl"]
+    files = {n: f'{{"v": "{n}"}}' if "json" in n else f"v\n{n}\n" for n in names}
+    landed = read(tmp_path, files, {"v": "varchar"})
+    assert sorted(landed.column("v")) == sorted(names)
+
+
 def test_names_in_a_path_make_columns(tmp_path):
     files = {"north/2026-01-01.csv": "id,v\n1,a\nx,b\n", "south/later.csv": "id,v\n2,c\n"}
     columns = {**COLUMNS, "day": "date", "where": "{from: region}"}

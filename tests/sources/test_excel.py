@@ -8,25 +8,13 @@ import io
 import zipfile
 from decimal import Decimal
 
-import openpyxl
 import pytest
 
 from headwater.sources.files import excel_files
+from tests.packed import workbook
 from tests.reading import Quarantined, read
 
 COLUMNS = {"id": "bigint", "v": "varchar"}
-
-
-def workbook(sheets: dict[str, list[list[object]]]) -> bytes:
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for name, lines in sheets.items():
-        sheet = book.create_sheet(name)
-        for line in lines:
-            sheet.append(line)
-    sink = io.BytesIO()
-    book.save(sink)
-    return sink.getvalue()
 
 
 def changed(book: bytes, old: bytes, new: bytes) -> bytes:

@@ -7,13 +7,13 @@ import gzip
 import io
 import lzma
 import struct
-import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from headwater.sources.files import unpack
+from tests.packed import zipped
 from tests.reading import Quarantined, read
 
 COLUMNS = {"id": "bigint", "v": "varchar"}
@@ -22,14 +22,6 @@ TEXT = b"id,v\n1,a\nx,b\n3,c\n"
 
 def zstd_frame(content: bytes) -> bytes:
     return pa.Codec("zstd").compress(content, asbytes=True)
-
-
-def zipped(files: dict[str, bytes], packing: int = zipfile.ZIP_DEFLATED) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", packing) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return sink.getvalue()
 
 
 PACKED = {

@@ -231,6 +231,9 @@ class FilePath(Reading):
         return Reading(**{**inherited, **own, "dialect": dialect})
 
 
+_WrittenPath = str | FilePath
+
+
 def _as_paths(value: Any) -> Any:
     values = value if isinstance(value, list | tuple) else [value]
     return tuple({"glob": part} if isinstance(part, str) else part for part in values)
@@ -239,7 +242,10 @@ def _as_paths(value: Any) -> Any:
 class FileDataset(Contract, Reading):
     """A dataset landed from files: a contract, and where its files are."""
 
-    path: Annotated[tuple[FilePath, ...], BeforeValidator(_as_paths)] = Field(min_length=1)
+    path: Annotated[
+        tuple[FilePath, ...],
+        BeforeValidator(_as_paths, json_schema_input_type=_WrittenPath | list[_WrittenPath]),
+    ] = Field(min_length=1)
     """A path or glob, or a list of them; relative to the project's folder. `{name}` in it makes a
     column. A mapping with `glob` states how those files are read."""
     origin: Origin = Origin.RECORD

@@ -28,7 +28,7 @@ from headwater.sources.files.detect import dialect_of, first_line, split
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, has_blank_lines, rewrite_lines
 from headwater.sources.files.stray_quotes import MARK, mark_lines
-from headwater.sql.quote import ident, literal
+from headwater.sql.quote import file_literal, ident, literal
 
 _BOOLEAN = Type("BOOLEAN")
 _NO_FIELD = "\x1a(no field)"
@@ -136,7 +136,7 @@ class CsvFile:
     def _read_csv(self, names: Sequence[str], *more: str) -> str:
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         options = [
-            literal(str(self.path)),
+            file_literal(self.path),
             "auto_detect = false",
             "compression = 'none'",  # whatever the name says
             "strict_mode = true",

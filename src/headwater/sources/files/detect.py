@@ -21,7 +21,7 @@ import duckdb
 from headwater.errors import FileRefused
 from headwater.project.definitions import Dialect, FileFormat, Reading
 from headwater.sources.batch import Item
-from headwater.sql.quote import literal
+from headwater.sql.quote import file_literal
 
 BOM = b"\xef\xbb\xbf"
 DELIMITERS = (",", ";", "\t", "|")
@@ -271,7 +271,7 @@ def dialect_of(
     # No header that the contract knows: let DuckDB's sniffer look at the first rows.
     try:
         sniffed = con.execute(
-            f"SELECT Delimiter FROM sniff_csv({literal(str(plain))}, sample_size = 2000, "
+            f"SELECT Delimiter FROM sniff_csv({file_literal(plain)}, sample_size = 2000, "
             "compression = 'none')"
         ).fetchone()
     except duckdb.Error:
@@ -310,6 +310,7 @@ def split(line: str, delimiter: str, quote: str) -> list[str]:
     """The fields of a line."""
     if len(delimiter) > 1:
         return line.split(delimiter)
+    csv.field_size_limit(1 << 30)  # under a wrong delimiter, a long header is one field
     whole = io.StringIO(line, newline="")  # a quoted name may hold a line end
     if quote:
         rows = list(csv.reader(whole, delimiter=delimiter, quotechar=quote))

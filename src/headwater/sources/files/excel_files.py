@@ -33,7 +33,7 @@ from headwater.sources.files.csv_files import column_names
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled
 from headwater.sources.files.unpack import ALWAYS_UNPACKED_BYTES, too_large
-from headwater.sql.quote import ident, literal, rows
+from headwater.sql.quote import file_literal, ident, rows
 
 MAX_ROWS = 1 << 20
 """Excel's own bound."""
@@ -65,7 +65,7 @@ class ExcelFile:
     ) -> None:
         self.con, self.item = con, item
         _refuse_what_is_no_workbook(item, spooled, reading)
-        self.copy = scratch / f"{item.absolute.name}.parquet"
+        self.copy = scratch / "sheet.parquet"
         with _telling_damage(item), _workbook(spooled.plain) as book:
             sheet, notes = _sheet(item, book, reading.sheet)
             lines = _rows(item, sheet, cells_of(reading.range or ""))
@@ -77,7 +77,7 @@ class ExcelFile:
         picked = ", ".join(ident(name) for name in (*self.names, self.many))
         self.batch = Batch(
             item=item,
-            relation=f"(SELECT {picked} FROM read_parquet({literal(str(self.copy))}))",
+            relation=f"(SELECT {picked} FROM read_parquet({file_literal(self.copy)}))",
             fields=dict.fromkeys(self.names, VARCHAR),
             hidden={self.many: Type("BOOLEAN")},
             malformed=(Malformed("line.too_many_fields", raw_field(self.many)),),
@@ -117,7 +117,7 @@ class ExcelFile:
             self.con.execute(
                 f"INSERT INTO {ident(table)} SELECT w.record, s.{ident(self.row)}, NULL "
                 f"FROM ({rows({'record': 'BIGINT'}, wanted)}) w JOIN read_parquet("
-                f"{literal(str(self.copy))}, file_row_number = true) s "
+                f"{file_literal(self.copy)}, file_row_number = true) s "
                 "ON s.file_row_number = w.record - 1"
             )
 

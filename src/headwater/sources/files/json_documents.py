@@ -49,7 +49,7 @@ class JsonDocumentFile(JsonLinesFile):
         all_keys: bool,
     ) -> None:
         self.document, self.records = spooled.plain, records
-        target = scratch / f"{item.absolute.name}.records"
+        target = scratch / "records"
         with target.open("wb") as out:
             for record in _records(self.document, item, records):
                 out.write(record.text.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n")

@@ -24,7 +24,7 @@ from headwater.sources.files import originals
 from headwater.sources.files.detect import BOM
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, rewrite_lines
-from headwater.sql.quote import ident, literal
+from headwater.sql.quote import file_literal, ident, literal
 
 RECORD = "_json"
 MAX_OBJECT_BYTES = 16 << 20
@@ -140,7 +140,7 @@ class JsonLinesFile:
 
 def _source(path: Path) -> str:
     return (
-        f"read_ndjson_objects({literal(str(path))}, ignore_errors = true, "
+        f"read_ndjson_objects({file_literal(path)}, ignore_errors = true, "
         "compression = 'uncompressed', "  # whatever the name says
         f"maximum_object_size = {MAX_OBJECT_BYTES})"
     )

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from headwater.errors import FileRefused
 from headwater.project.definitions import Dialect, Reading
 from headwater.sources.batch import Item
-from headwater.sources.files.detect import BOM, DELIMITERS, Shape, plain_name, shape_of
+from headwater.sources.files.detect import BOM, DELIMITERS, Shape, shape_of
 from headwater.sources.files.text_steps import LeaveOutLines, Step, ToUtf8
 from headwater.sources.files.unpack import BLOCK_BYTES, Unpacked, unpacked
 
@@ -73,7 +73,7 @@ def spool(item: Item, scratch: Path, reading: Reading) -> Spooled:
         steps = _steps(item, shape)
         plain = item.absolute
         if packed.is_packed or steps:
-            plain = scratch / f"{plain_name(item)}.unpacked"
+            plain = scratch / "unpacked"  # never under a name that an archive gives
             _copy(packed.blocks(), steps, plain, facts)
             content_hash = packed.content_hash()
         else:

@@ -28,14 +28,14 @@ class Step(Protocol):
     def finish(self) -> bytes: ...
 
 
-_NO_CHARACTER = "\udcff"
-"""Becomes the byte FF, which is in no UTF-8: the parser refuses the line that it stands in."""
-
-
-def _mark_unreadable(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeDecodeError):
-        raise error
-    return _NO_CHARACTER, max(error.end, error.start + 1)
+def _mark_unreadable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Put the byte FF for what is no character. It is in no UTF-8, so the parser refuses the line
+    that it stands in."""
+    if isinstance(error, UnicodeDecodeError):
+        return "\udcff", error.end
+    if isinstance(error, UnicodeEncodeError):
+        return b"\xff" * (error.end - error.start), error.end
+    raise error
 
 
 codecs.register_error("headwater_mark", _mark_unreadable)
@@ -56,7 +56,7 @@ class ToUtf8:
 
     def feed(self, block: bytes) -> bytes:
         self._judge(block)
-        return self._decoder.decode(block).encode("utf-8", "surrogateescape")
+        return self._decoder.decode(block).encode("utf-8", "headwater_mark")
 
     def finish(self) -> bytes:
         self._judge(b"", final=True)
@@ -68,7 +68,7 @@ class ToUtf8:
                 hint="leave `encoding:` out for it, or state it for the other files alone: "
                 "path: [{glob: …, encoding: …}, …]",
             )
-        return self._decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+        return self._decoder.decode(b"", final=True).encode("utf-8", "headwater_mark")
 
     def _judge(self, block: bytes, *, final: bool = False) -> None:
         if self._may_be_utf8:
