@@ -10,6 +10,7 @@ Memory: one batch of rows, and the texts of the workbook, which it keeps apart f
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 import zipfile
@@ -72,7 +73,8 @@ class ExcelFile:
             first, lines = _first(item, lines)
             has_header = reading.dialect.header is not False
             self.names = column_names(item, _header(first), expected, has_header=has_header)
-            self.row, self.many = (unused(name, self.names) for name in ("_row", "_many"))
+            own = (unused(name, self.names) for name in ("_row", "_many", "_cells"))
+            self.row, self.many, self.cells = own
             self._copy(lines if has_header else chain([first], lines), reading.dialect.nullstr)
         picked = ", ".join(ident(name) for name in (*self.names, self.many))
         self.batch = Batch(
@@ -86,12 +88,14 @@ class ExcelFile:
         )
 
     def _copy(self, lines: Iterator[_Row], nullstr: Sequence[str]) -> None:
-        """Write the sheet's records as Parquet: the fields, the row, whether there are more."""
+        """Write the sheet's records as Parquet: the fields, the row, whether there are more, and
+        then all of them as JSON."""
         import pyarrow as pa  # takes a while to import, and only sheets need it
         import pyarrow.parquet as pq
 
         kinds = [*((name, pa.string()) for name in self.names)]
-        schema = pa.schema([*kinds, (self.row, pa.int64()), (self.many, pa.bool_())])
+        own = [(self.row, pa.int64()), (self.many, pa.bool_()), (self.cells, pa.string())]
+        schema = pa.schema([*kinds, *own])
         width = len(self.names)
         missing = {None, "", *nullstr}
         with pq.ParquetWriter(self.copy, schema) as writer:
@@ -102,7 +106,11 @@ class ExcelFile:
                 ]
                 places = [row.number for row in batch]
                 more = [len(row.values) > width for row in batch]
-                writer.write_batch(pa.record_batch([*fields, places, more], schema=schema))
+                cells = [
+                    row.as_json() if many else None for row, many in zip(batch, more, strict=True)
+                ]
+                columns = [*fields, places, more, cells]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
 
     def mend(self) -> bool:
         return False
@@ -112,10 +120,14 @@ class ExcelFile:
 
     def originals(self, records: Sequence[int], table: str) -> None:
         """A sheet has no text: the quarantine keeps the values as JSON, with the sheet's row."""
+        values = ", ".join(f"{ident(name)} := s.{ident(name)}" for name in self.names)
+        content = (
+            f"coalesce(s.{ident(self.cells)}, CAST(to_json(struct_pack({values})) AS VARCHAR))"
+        )
         for start in range(0, len(records), 20_000):
             wanted = [{"record": record} for record in records[start : start + 20_000]]
             self.con.execute(
-                f"INSERT INTO {ident(table)} SELECT w.record, s.{ident(self.row)}, NULL "
+                f"INSERT INTO {ident(table)} SELECT w.record, s.{ident(self.row)}, {content} "
                 f"FROM ({rows({'record': 'BIGINT'}, wanted)}) w JOIN read_parquet("
                 f"{file_literal(self.copy)}, file_row_number = true) s "
                 "ON s.file_row_number = w.record - 1"
@@ -237,6 +249,9 @@ class _Row:
 
     number: int
     values: tuple[Any, ...]
+
+    def as_json(self) -> str:
+        return json.dumps([text_of(value) for value in self.values], ensure_ascii=False)
 
     def text(self, place: int) -> str | None:
         return text_of(self.values[place]) if place < len(self.values) else None
