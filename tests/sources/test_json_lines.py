@@ -243,7 +243,7 @@ def test_any_file_agrees_with_a_plain_reading(lines, end):
     if not "".join(lines):
         return
     with tempfile.TemporaryDirectory() as folder:
-        if lines[0].startswith("["):
+        if "".join(lines).startswith("["):
             lines = ["{}", *lines]
         landed = read_json(Path(folder), end.join(lines) + end)
     rows, rejected = [], []
