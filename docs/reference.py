@@ -120,6 +120,8 @@ def _kind(written: Any, annotation: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         kinds = {_kind("", part) for part in parts if part is not type(None)}
         return "value" if len(kinds) > 3 else " or ".join(sorted(kinds))
+    if origin is tuple and parts[0] is definitions.FilePath:
+        return "path, or a list of them"
     if origin is tuple:
         return f"list of {_kind('', parts[0])}s"
     if origin is dict:
@@ -179,8 +181,15 @@ def sources_page() -> str:
         + properties(definitions.FileDataset, leave_out=of_contract)
         + "\n## `format`\n\n"
         + first_sentence(definitions.FileFormat)
-        + "\n\n`.csv`, `.tsv`, `.txt`, `.psv` are CSV; `.jsonl`, `.ndjson`, `.json` JSON lines; "
-        "`.parquet`, `.pq` Parquet. A further `.gz` may follow.\n\n## `dialect`\n\n"
+        + "\n\n"
+        + words(definitions.FileFormat)
+        + "\nA further `.gz`, `.bz2`, `.xz`, `.zst` or `.zip` may follow; how a file is packed is "
+        "told from its content.\n\n## A path\n\n"
+        + "A path or glob, or a mapping with this key and any of "
+        + ", ".join(f"`{name}`" for name in definitions.Reading.model_fields)
+        + ". What is not stated for a path is the dataset's.\n\n"
+        + properties(definitions.FilePath, leave_out=definitions.Reading.model_fields)
+        + "\n## `dialect`\n\n"
         + first_sentence(definitions.Dialect)
         + "\n\n"
         + properties(definitions.Dialect)

@@ -173,7 +173,9 @@ def test_the_example_of_each_help_is_right_use(name, command):
     command.make_context(name, words[1 + len(name.split()) :])  # raises for wrong use
 
 
-@pytest.mark.parametrize("kind", ["Settings", "FilesSource", "FileDataset", "Column", "Rule"])
+@pytest.mark.parametrize(
+    "kind", ["Settings", "FilesSource", "FileDataset", "FilePath", "Dialect", "Column", "Rule"]
+)
 def test_each_key_of_a_project_is_shown_in_a_how_to_page(kind):
     definitions = {**vars(REFERENCE.definitions), **vars(REFERENCE.contract)}
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)

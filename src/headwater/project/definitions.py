@@ -5,6 +5,8 @@ Values only. How they are read from files is in `read.py`.
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -126,8 +128,17 @@ class FileFormat(StrEnum):
     """How a file is written; by default told from its name."""
 
     CSV = "csv"
+    """Lines of fields; the delimiter is detected. `.csv`, `.txt`, `.psv`"""
+    TSV = "tsv"
+    """The same with tabs between fields. `.tsv`, `.tab`"""
     JSONL = "jsonl"
+    """A JSON object a line. `.jsonl`, `.ndjson`, and `.json` that does not begin with a list"""
+    JSON = "json"
+    """One JSON document with a list of records in it: see `records`. `.json`"""
     PARQUET = "parquet"
+    """`.parquet`, `.pq`"""
+    EXCEL = "excel"
+    """A sheet of a workbook. `.xlsx`, `.xlsm`"""
 
 
 class Origin(StrEnum):
@@ -181,22 +192,168 @@ class Dialect(Definition):
     escape: str | None = Field(default=None, max_length=1)
     """What stands before a quote that is meant as text. Default: the quote itself, doubled."""
     header: bool | None = None
-    """Whether the first line names the columns. Without, they are the contract's, in order."""
+    """Whether the first line names the columns. Without, they are the contract's, in order. Counts
+    for sheets too."""
+    skip: int = Field(default=0, ge=0, le=100_000)
+    """How many lines stand before the header, or before the first record. They are left out."""
+    comment: str = Field(default="", max_length=4)
+    """What a line begins with that is a comment. Such lines are left out."""
+    nullstr: Words = ()
+    """Texts that stand for no value, quoted or not, as `NA`. An empty field is none either."""
 
 
-class FileDataset(Contract):
-    """A dataset landed from files: a contract, and where its files are."""
+_CODECS_OF_OTHER_THINGS = {
+    "idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape",
+}  # fmt: skip
+"""What Python calls text encodings, though they are none of files, or not the same everywhere."""
 
-    path: Words
-    """A path or glob, or a list of them; relative to the project's folder."""
+
+def _as_encoding(value: Any) -> Any:
+    """An encoding's name as Python spells it, so that one encoding has one name."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = codecs.lookup(value)
+    except (LookupError, ValueError):
+        found = None
+    # Codecs between bytes and bytes (base64, zip, …) are no encodings of text.
+    is_text = found is not None and getattr(found, "_is_text_encoding", True)
+    if found is None or not is_text or found.name.replace("_", "-") in _CODECS_OF_OTHER_THINGS:
+        raise PydanticCustomError(
+            "encoding",
+            "unknown encoding {value}",
+            {"value": repr(value), "hint": suggestion(value.lower(), _USUAL_ENCODINGS)},
+        )
+    return "utf-8" if found.name == "utf-8-sig" else found.name
+
+
+_USUAL_ENCODINGS = (
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "iso-8859-15", "cp1250",
+    "cp1251", "cp1252", "cp437", "cp850", "mac-roman", "koi8-r", "gbk", "gb18030", "big5",
+    "shift_jis", "euc-jp", "euc-kr",
+)  # fmt: skip
+
+
+_CELL = "[A-Za-z]{1,3}([1-9][0-9]{0,6})?"
+
+
+class Reading(Definition):
+    """How files are read, where that is not told from their names and first bytes."""
+
     format: FileFormat | None = None
-    """csv, jsonl or parquet; by default told from the file's name."""
+    """How the file is written; by default told from its name."""
     dialect: Dialect = Dialect()
     """How a CSV file is written, where detection is not to be relied on."""
+    encoding: Annotated[str, BeforeValidator(_as_encoding)] | None = None
+    """How text is written in bytes: `latin-1`, `cp1252`, `utf-16`, … Default: what a byte order
+    mark tells, else UTF-8."""
+    records: str | None = Field(default=None, min_length=1)
+    """Where in a JSON document the list of records is: `data.items`. `$` is the document."""
+    sheet: str | None = Field(default=None, min_length=1)
+    """Which sheet of a workbook is read. Default: the first."""
+    range: str | None = Field(default=None, pattern=rf"^{_CELL}(:{_CELL})?$")
+    """Which cells of the sheet: `B3:F100`, `B3:F`, `B3` (from there on) or `B:F`. Default: all."""
+    member: str | None = Field(default=None, min_length=1)
+    """Which files of a zip archive are read: a glob. Default: all but hidden ones."""
+    max_unpack_ratio: int = Field(default=200, ge=1)
+    """A packed file that is larger than 100 MB unpacked, and so many times its size, is refused."""
+
+    @model_validator(mode="after")
+    def _keys_of_the_format(self) -> Self:
+        of_other_formats = {
+            "records": (FileFormat.JSON,),
+            "sheet": (FileFormat.EXCEL,),
+            "range": (FileFormat.EXCEL,),
+        }
+        for key, formats in of_other_formats.items():
+            if getattr(self, key) is not None and self.format not in (None, *formats):
+                raise PydanticCustomError(
+                    "format",
+                    "`{key}` is for `format: {other}`",
+                    {"key": key, "other": formats[0].value, "path": (key,)},
+                )
+        return self
+
+
+_PATH_COLUMN = re.compile(r"(?<!\$)\{(\w*)\}")
+
+
+class FilePath(Reading):
+    """Files of a dataset, and how they are read where that differs from its others."""
+
+    glob: str
+    """A path or glob, relative to the project's folder; `{name}` in it makes a column."""
+
+    @model_validator(mode="after")
+    def _column_names(self) -> FilePath:
+        names = _PATH_COLUMN.findall(f"{self.glob}/{self.member or ''}")
+        if len({name.lower() for name in names}) < len(set(names)):
+            raise PydanticCustomError("path", "two columns of the path differ in case alone")
+        for name in names:
+            if not name.isidentifier() or name.startswith("_"):
+                raise PydanticCustomError(
+                    "path",
+                    "{name} in a path names no column",
+                    {
+                        "name": f"{{{name}}}",
+                        "hint": "write a name of letters and digits: data/{region}/*.csv",
+                    },
+                )
+        return self
+
+    def over(self, dataset: Reading) -> Reading:
+        """How these files are read: as stated here, else as for the `dataset`."""
+        own = {name: getattr(self, name) for name in self.model_fields_set - {"glob", "dialect"}}
+        stated = {n: getattr(self.dialect, n) for n in self.dialect.model_fields_set}
+        inherited = {name: getattr(dataset, name) for name in Reading.model_fields}
+        dialect = dataset.dialect.model_copy(update=stated)
+        return Reading(**{**inherited, **own, "dialect": dialect})
+
+
+_WrittenPath = str | FilePath
+
+
+def _as_paths(value: Any) -> Any:
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple({"glob": part} if isinstance(part, str) else part for part in values)
+
+
+class FileDataset(Contract, Reading):
+    """A dataset landed from files: a contract, and where its files are."""
+
+    path: Annotated[
+        tuple[FilePath, ...],
+        BeforeValidator(_as_paths, json_schema_input_type=_WrittenPath | list[_WrittenPath]),
+    ] = Field(min_length=1)
+    """A path or glob, or a list of them; relative to the project's folder. `{name}` in it makes a
+    column. A mapping with `glob` states how those files are read."""
     origin: Origin = Origin.RECORD
     """What each landed row carries of where it came from: `record` or `file`."""
     write: Write = Write.APPEND
     """What landing does to the rows that are there: append, upsert, replace or history."""
+
+    def reading(self, number: int) -> Reading:
+        """How the files of the path of that number are read."""
+        return self.path[number].over(self)
+
+    def reading_meaning(self) -> str:
+        """What the reading does to rows, as canonical text, for fingerprints.
+
+        The keys of the first version stand as it wrote them, all others only where they say
+        something. A path says nothing, unless it makes columns or states how its files are read.
+        """
+        d = self.dialect
+        first = f"Dialect({', '.join(f'{n}={getattr(d, n)!r}' for n in _FIRST_KEYS)})"
+        words = f"({self.format!r}, {first}, {self.origin!r})"
+        more = {
+            **_said(self, {"encoding", "records", "sheet", "range", "member"}),
+            **_said(self.dialect, {"skip", "comment", "nullstr"}),
+        }
+        said_of_paths = set(FilePath.model_fields) - {"max_unpack_ratio"}
+        paths = [_said(path, said_of_paths) for path in self.path]
+        if any(len(path) > 1 or _PATH_COLUMN.search(path["glob"]) for path in paths):
+            more["path"] = paths
+        return f"{words} {json.dumps(more, sort_keys=True)}" if more else words
 
     @property
     def never_missing(self) -> tuple[str, ...]:
@@ -241,6 +398,13 @@ def _unsound_writing(dataset: FileDataset) -> Iterator[tuple[tuple[str, ...], st
             f"a history has a column {taken[0]!r} of its own",
             f"give this one another name: {{from: {taken[0]}}}",
         )
+
+
+_FIRST_KEYS = ("delimiter", "quote", "escape", "header")
+
+
+def _said(part: Definition, keys: set[str]) -> dict[str, Any]:
+    return part.model_dump(mode="json", include=keys, exclude_defaults=True)
 
 
 class FilesSource(Definition):
@@ -415,10 +579,10 @@ class SourceDataset(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """What changes landed rows: contract, format, dialect and origin. Not the path: files
+        """What changes landed rows: contract, reading, origin and write mode. Not the path: files
         that are added later belong to the same table."""
         d = self.definition
-        words = ["files", self.contract.meaning(), repr((d.format, d.dialect, d.origin))]
+        words = ["files", self.contract.meaning(), d.reading_meaning()]
         if d.write is not Write.APPEND:
             words.append(d.write.value)
         return digest(*words)

@@ -53,7 +53,7 @@ from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
 from headwater.sources.files.discover import discover
-from headwater.sources.files.spool import content_hash
+from headwater.sources.files.unpack import content_hash
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import dotted
 
@@ -346,7 +346,7 @@ class _Run:
         """What is to land."""
         known = {path: f for (t, path), f in self.state.files.items() if t == table}
         try:
-            items = discover(self.project.folder, dataset.definition.path, str(dataset.name))
+            items = discover(self.project.folder, dataset.definition, str(dataset.name))
         except NoSuchInput as error:
             if not any(file.is_landed for file in known.values()):
                 raise
