@@ -69,9 +69,10 @@ def _row(compiled: Compiled) -> str:
 def explain(con: duckdb.DuckDBPyConnection, compiled: Compiled, table: str, into: str) -> None:
     """Name the reasons of all rows of a judged table that carry their input: the temp table
     `into` gets `_id` (their number), `_fate`, `reasons`."""
+    carried = "".join(f"{ident(n)} AS {ident(there)}, " for n, there in compiled.carried.items())
     rejected = (
         f"(SELECT {_row(compiled)} AS {ident(compiled.row_id)}, "
-        f"_fate AS {ident(compiled.row_fate)}, unnest(_raw) "
+        f"_fate AS {ident(compiled.row_fate)}, {carried}unnest(_raw) "
         f"FROM {ident(table)} WHERE _raw IS NOT NULL)"
     )
     con.execute(f"CREATE TEMP TABLE {ident(into)} AS {compiled.reasons_over(rejected)}")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import Check, Compiled, Fate, compile_contract, unused
+from headwater.contract.compile import Check, Compiled, Fate, compile_contract, is_needed, unused
 from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
@@ -408,12 +408,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
         hidden=batch.hidden,
         malformed=malformed,
     )
-    needed = [
-        name
-        for name in compiled.missing
-        if contract.columns[name].default is None
-        and (contract.columns[name].required or name in contract.key)
-    ]
+    needed = [name for name in compiled.missing if is_needed(contract, name)]
     if needed and batch.fields:
         wanted = [contract.columns[name].from_ or name for name in needed]
         raise FileRefused(

@@ -184,6 +184,19 @@ def read_expression(text: str) -> str:
     >>> read_expression("a>1  and b is not  null")
     'a > 1 AND NOT b IS NULL'
     """
+    return _expression(text, "a row rule", "one condition is meant", "fare >= 0  or  b > a")
+
+
+def read_value(text: str) -> str:
+    """One value that is computed from the columns of a row, in canonical text. Raises SqlError.
+
+    >>> read_value("coalesce( a,0 )*2")
+    'COALESCE(a, 0) * 2'
+    """
+    return _expression(text, "a value", "one value is meant", "fare / 100  or  upper(code)")
+
+
+def _expression(text: str, what: str, meant: str, example: str) -> str:
     try:
         trees = _DUCKDB.parse_into(exp.Condition, text)
     except (ParseError, TokenError) as error:
@@ -192,25 +205,25 @@ def read_expression(text: str) -> str:
         raise SqlError("the expression is nested too deeply", hint=_ELSEWHERE) from error
     tree = trees[0] if len(trees) == 1 else None
     if tree is None:
-        raise SqlError("one condition is meant", hint="such as  fare >= 0  or  b > a")
-    for kinds, message, hint in _NO_CONDITIONS:
+        raise SqlError(meant, hint=f"such as  {example}")
+    for kinds, message, hint in _NO_EXPRESSIONS:
         if tree.find(*kinds):
-            raise SqlError(message, hint=hint)
+            raise SqlError(message.format(what=what, meant=meant), hint=hint)
     return _DUCKDB.generate(tree, copy=False, comments=False)
 
 
 _ELSEWHERE = "write a model for that check"
-_NO_CONDITIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
-    ((exp.Query, exp.Values), "a row rule looks at one row: no subqueries", _ELSEWHERE),
+_NO_EXPRESSIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
+    ((exp.Query, exp.Values), "{what} looks at one row: no subqueries", _ELSEWHERE),
     (
         (exp.AggFunc, exp.Window),
-        "a row rule looks at one row: no aggregates and windows",
+        "{what} looks at one row: no aggregates and windows",
         _ELSEWHERE,
     ),
-    ((exp.Star, exp.Columns), "one condition is meant, not columns", "name the column"),
-    ((exp.Placeholder, exp.Parameter), "a rule takes no parameters", "write the value out"),
+    ((exp.Star, exp.Columns), "{meant}, not columns", "name the column"),
+    ((exp.Placeholder, exp.Parameter), "{what} takes no parameters", "write the value out"),
 )
-"""What makes an expression none that is true or false of a row: kinds of nodes, message, hint."""
+"""What makes an expression none that is computed from one row: kinds of nodes, message, hint."""
 
 
 def table_parts(text: str) -> tuple[str, ...]:
