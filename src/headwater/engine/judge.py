@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -42,7 +43,8 @@ def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, tab
     row = _row(compiled)
     if row != "rowid":
         query = f"SELECT *, row_number() OVER () - 1 AS {row} FROM ({query})"
-    con.execute(f"CREATE TEMP TABLE {ident(table)} AS {query}")
+    with _each_try_whole(con, query):
+        con.execute(f"CREATE TEMP TABLE {ident(table)} AS {query}")
     rows = con.execute(
         "SELECT _fate, count(*), sum(_nulled), sum(_defaulted), sum(_clipped), "
         f"count_if(_warned) FROM {ident(table)} GROUP BY _fate"
@@ -75,7 +77,23 @@ def explain(con: duckdb.DuckDBPyConnection, compiled: Compiled, table: str, into
         f"_fate AS {ident(compiled.row_fate)}, {carried}unnest(_raw) "
         f"FROM {ident(table)} WHERE _raw IS NOT NULL)"
     )
-    con.execute(f"CREATE TEMP TABLE {ident(into)} AS {compiled.reasons_over(rejected)}")
+    query = compiled.reasons_over(rejected)
+    with _each_try_whole(con, query):
+        con.execute(f"CREATE TEMP TABLE {ident(into)} AS {query}")
+
+
+@contextmanager
+def _each_try_whole(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[None]:
+    """While a query runs, what stands in a TRY is computed there. DuckDB would compute a part that
+    two of them share once, before them, where its error is not caught (1.5.5)."""
+    if query.count("TRY(") < 2:
+        yield
+        return
+    con.execute("SET disabled_optimizers = 'common_subexpressions'")
+    try:
+        yield
+    finally:
+        con.execute("RESET disabled_optimizers")
 
 
 def count_reasons(con: duckdb.DuckDBPyConnection, explained: str) -> dict[str, int]:
