@@ -34,36 +34,86 @@ TYPE, VALUES = ("v.type",), ("v.values",)
 @pytest.mark.parametrize(
     ("spec", "texts", "expected"),
     [
-        pytest.param("trim: true", [" a b\t", "\u00a0x\u3000", " \n ", ""], ["a b", "x", None, None],
-                     id="blanks around a text, of any kind"),
-        pytest.param("trim: true, required: true", ["  "], [("v.required",)],
-                     id="what is left empty is missing"),
-        pytest.param("null_values: [NA, -999]", ["NA", "-999", "na", " NA"],
-                     [None, None, "na", " NA"], id="null words, as they are written"),
+        pytest.param(
+            "trim: true",
+            [" a b\t", "\u00a0x\u3000", " \n ", ""],
+            ["a b", "x", None, None],
+            id="blanks around a text, of any kind",
+        ),
+        pytest.param(
+            "trim: true, required: true",
+            ["  "],
+            [("v.required",)],
+            id="what is left empty is missing",
+        ),
+        pytest.param(
+            "null_values: [NA, -999]",
+            ["NA", "-999", "na", " NA"],
+            [None, None, "na", " NA"],
+            id="null words, as they are written",
+        ),
         pytest.param("null_values: [NA], trim: true", [" NA "], [None], id="after trimming"),
         pytest.param("null_values: ['']", [""], [None], id="an empty text"),
-        pytest.param("type: integer, null_values: ['-'], default: 7", ["-", "x", None],
-                     [7, TYPE, 7], id="a null word becomes the default"),
-        pytest.param("values: {'Y': 'yes', 'N': 'no', '': none}", ["Y", "N", "", "y", None],
-                     ["yes", "no", "none", VALUES, None], id="codes as texts, in their case"),
-        pytest.param("type: boolean, values: {'Y': true, 'N': false, U: null}",
-                     ["Y", "N", "U", "true"], [True, False, None, VALUES], id="codes as booleans"),
-        pytest.param("type: date, values: {never: 9999-12-31}", ["never", "2020-01-01"],
-                     [date(9999, 12, 31), VALUES], id="codes as dates"),
-        pytest.param("type: integer, values: {a: 1}, min: 2", ["a"], [("v.min",)],
-                     id="what a code stands for is held to the rules"),
-        pytest.param("type: integer, values: {a: 1}, otherwise: null", ["b"], [None],
-                     id="a code that is not there may be mended"),
-        pytest.param("type: integer, values: {a: 1}, otherwise: warn", ["b"], [VALUES],
-                     id="what no code stands for cannot land with a warning"),
-        pytest.param("type: date, format: ['%d/%m/%Y', '%d.%m.%y']",
-                     ["31/12/2020", "31.12.20", "2020-12-31"],
-                     [date(2020, 12, 31), date(2020, 12, 31), TYPE], id="several formats"),
-        pytest.param("type: timestamp, format: ['%Y-%m-%d', '%d/%m/%Y %H:%M']",
-                     ["2020-01-02", "02/01/2020 10:30"],
-                     [datetime(2020, 1, 2), datetime(2020, 1, 2, 10, 30)], id="of a timestamp"),
-        pytest.param("type: date, format: ['%d/%m/%Y', '%m/%d/%Y']", ["02/01/2020"],
-                     [date(2020, 1, 2)], id="the first format that fits counts"),
+        pytest.param(
+            "type: integer, null_values: ['-'], default: 7",
+            ["-", "x", None],
+            [7, TYPE, 7],
+            id="a null word becomes the default",
+        ),
+        pytest.param(
+            "values: {'Y': 'yes', 'N': 'no', '': none}",
+            ["Y", "N", "", "y", None],
+            ["yes", "no", "none", VALUES, None],
+            id="codes as texts, in their case",
+        ),
+        pytest.param(
+            "type: boolean, values: {'Y': true, 'N': false, U: null}",
+            ["Y", "N", "U", "true"],
+            [True, False, None, VALUES],
+            id="codes as booleans",
+        ),
+        pytest.param(
+            "type: date, values: {never: 9999-12-31}",
+            ["never", "2020-01-01"],
+            [date(9999, 12, 31), VALUES],
+            id="codes as dates",
+        ),
+        pytest.param(
+            "type: integer, values: {a: 1}, min: 2",
+            ["a"],
+            [("v.min",)],
+            id="what a code stands for is held to the rules",
+        ),
+        pytest.param(
+            "type: integer, values: {a: 1}, otherwise: null",
+            ["b"],
+            [None],
+            id="a code that is not there may be mended",
+        ),
+        pytest.param(
+            "type: integer, values: {a: 1}, otherwise: warn",
+            ["b"],
+            [VALUES],
+            id="what no code stands for cannot land with a warning",
+        ),
+        pytest.param(
+            "type: date, format: ['%d/%m/%Y', '%d.%m.%y']",
+            ["31/12/2020", "31.12.20", "2020-12-31"],
+            [date(2020, 12, 31), date(2020, 12, 31), TYPE],
+            id="several formats",
+        ),
+        pytest.param(
+            "type: timestamp, format: ['%Y-%m-%d', '%d/%m/%Y %H:%M']",
+            ["2020-01-02", "02/01/2020 10:30"],
+            [datetime(2020, 1, 2), datetime(2020, 1, 2, 10, 30)],
+            id="of a timestamp",
+        ),
+        pytest.param(
+            "type: date, format: ['%d/%m/%Y', '%m/%d/%Y']",
+            ["02/01/2020"],
+            [date(2020, 1, 2)],
+            id="the first format that fits counts",
+        ),
     ],
 )
 def test_what_a_text_means(spec, texts, expected):
@@ -103,7 +153,7 @@ def test_separators_are_taken_strictly(text, expected):
         ("type: integer, thousands_separator: ','", "1,234", 1234),
         ("type: integer, thousands_separator: ','", "1,23", TYPE),
         ("type: double, thousands_separator: ' '", "1 234.5", 1234.5),
-        ("type: double, thousands_separator: \"'\"", "1'234.5", 1234.5),
+        ('type: double, thousands_separator: "\'"', "1'234.5", 1234.5),
         ("type: integer, decimal_separator: ','", "1,0", 1),
         ("type: integer, decimal_separator: ','", "1.0", TYPE),
         ("type: bigint, thousands_separator: '.', decimal_separator: ','", "1.000.000", 1_000_000),
@@ -136,7 +186,10 @@ def test_null_words_of_typed_values_are_values_of_their_type():
 def test_a_gap_is_filled_from_another_column_then_by_the_default():
     found = rows_of(
         "a: {type: integer, fill: {from: b}, default: 0}, b: integer",
-        {"a": "1", "b": "2"}, {"a": None, "b": "2"}, {"a": None, "b": None}, {"a": "x", "b": "2"},
+        {"a": "1", "b": "2"},
+        {"a": None, "b": "2"},
+        {"a": None, "b": None},
+        {"a": "x", "b": "2"},
     )
     assert found == [
         Judged("landed", (1, 2)),
@@ -148,8 +201,12 @@ def test_a_gap_is_filled_from_another_column_then_by_the_default():
 
 @pytest.mark.parametrize(
     ("fill", "value", "filled"),
-    [("{value: 5}", 5, 1), ("{expression: b * 2}", 4, 1), ("{expression: 'b / 0'}", None, 0),
-     ("{expression: 'nullif(b, 2)'}", None, 0)],
+    [
+        ("{value: 5}", 5, 1),
+        ("{expression: b * 2}", 4, 1),
+        ("{expression: 'b / 0'}", None, 0),
+        ("{expression: 'nullif(b, 2)'}", None, 0),
+    ],
 )
 def test_a_gap_is_filled_by_a_value_or_an_expression(fill, value, filled):
     (row,) = rows_of(f"a: {{type: integer, fill: {fill}}}, b: integer", {"a": None, "b": "2"})
@@ -157,7 +214,9 @@ def test_a_gap_is_filled_by_a_value_or_an_expression(fill, value, filled):
 
 
 def test_a_filled_value_is_held_to_the_rules_of_its_column():
-    (row,) = rows_of("a: {type: integer, max: 1, fill: {from: b}}, b: integer", {"a": None, "b": "2"})
+    (row,) = rows_of(
+        "a: {type: integer, max: 1, fill: {from: b}}, b: integer", {"a": None, "b": "2"}
+    )
     assert row == Judged("quarantined", (), ("a.max",))
 
 
@@ -166,10 +225,16 @@ PREVIOUS = "v: {type: integer, min: 0, required: true, fill: {previous: {by: at,
 
 def test_a_gap_is_filled_by_the_last_sound_value_before_within_its_key():
     data = [  # out of order; (k, at, v) -> v, or the reasons
-        (("a", "3", None), 5), (("a", "1", "5"), 5), (("a", "2", "-1"), ("v.min",)),
-        (("b", "2", None), ("v.required",)), (("b", "3", "7"), 7), (("b", "4", None), 7),
-        (("a", None, None), ("v.required",)), ((None, "9", None), ("v.required",)),
-        (("b", "5", "x"), ("v.type",)), (("b", "6", None), 7),
+        (("a", "3", None), 5),
+        (("a", "1", "5"), 5),
+        (("a", "2", "-1"), ("v.min",)),
+        (("b", "2", None), ("v.required",)),
+        (("b", "3", "7"), 7),
+        (("b", "4", None), 7),
+        (("a", None, None), ("v.required",)),
+        ((None, "9", None), ("v.required",)),
+        (("b", "5", "x"), ("v.type",)),
+        (("b", "6", None), 7),
     ]
     found = rows_of(
         f"k: varchar, at: integer, {PREVIOUS}",
@@ -187,15 +252,20 @@ def test_without_by_the_order_of_the_file_counts_and_rows_stay_in_it():
 def test_rows_stay_in_order_though_a_column_hides_their_number():
     found = rows_of(
         "rowid: {type: integer, fill: {previous: {by: at}}}, at: integer",
-        {"rowid": None, "at": "2"}, {"rowid": "1", "at": "1"},
+        {"rowid": None, "at": "2"},
+        {"rowid": "1", "at": "1"},
     )
     assert [row.values for row in found] == [(1, 2), (1, 1)]
 
 
 @pytest.mark.parametrize(
     ("meaning", "value", "needed"),
-    [("", 7, False), (", missing_column: null", None, False), (", missing_column: default", 7, False),
-     (", missing_column: fail", 7, True)],
+    [
+        ("", 7, False),
+        (", missing_column: null", None, False),
+        (", missing_column: default", 7, False),
+        (", missing_column: fail", 7, True),
+    ],
 )
 def test_what_a_missing_column_means(meaning, value, needed):
     contract = contract_of(f"columns: {{a: integer, b: {{type: integer, default: 7{meaning}}}}}")
@@ -253,14 +323,17 @@ def test_a_bound_that_cannot_be_computed_does_not_hold():
     spec = "type: integer, max: {{expression: CAST(t AS INTEGER)}}{}"
     for otherwise in ("", ", otherwise: clip"):
         found = rows_of(
-            f"v: {{{spec.format(otherwise)}}}, t: varchar", {"v": "1", "t": "x"}, {"v": None, "t": "x"}
+            f"v: {{{spec.format(otherwise)}}}, t: varchar",
+            {"v": "1", "t": "x"},
+            {"v": None, "t": "x"},
         )
         assert [row.reasons for row in found] == [("v.max",), ()]
 
 
 def test_clip_moves_a_value_to_a_computed_bound():
     (row,) = rows_of(
-        "v: {type: integer, max: {expression: m}, otherwise: clip}, m: integer", {"v": "9", "m": "3"}
+        "v: {type: integer, max: {expression: m}, otherwise: clip}, m: integer",
+        {"v": "9", "m": "3"},
     )
     assert row == Judged("landed", (3, 3), (), (0, 0, 1))
 
@@ -277,7 +350,9 @@ def test_clip_moves_a_value_to_a_computed_bound():
     ],
 )
 def test_a_value_may_stand_instead(otherwise, text, expected):
-    assert rows_of(f"v: {{type: integer, min: 0, otherwise: {otherwise}}}", {"v": text}) == [expected]
+    assert rows_of(f"v: {{type: integer, min: 0, otherwise: {otherwise}}}", {"v": text}) == [
+        expected
+    ]
 
 
 # ---- inside values
@@ -339,7 +414,11 @@ def test_rules_at_any_depth_are_named_by_their_path():
     bad = '[{"id": 1, "lines": [{"qty": 0, "tags": ["a", "B"]}]}, {"lines": []}]'
     found = rows_of(f"v: {{{spec}}}", {"v": good}, {"v": bad})
     assert [row.fate for row in found] == ["landed", "quarantined"]
-    assert found[1].reasons == ("v[].id.required", "v[].lines[].qty.min", "v[].lines[].tags[].pattern")
+    assert found[1].reasons == (
+        "v[].id.required",
+        "v[].lines[].qty.min",
+        "v[].lines[].tags[].pattern",
+    )
 
 
 @pytest.mark.parametrize("room", [Remedy.QUARANTINE, Remedy.FAIL])

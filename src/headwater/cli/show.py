@@ -93,7 +93,9 @@ def _rules(definition: Dataset) -> dict[str, list[str]]:
     otherwise = Remedy.QUARANTINE if is_source else Remedy.FAIL
     compiled = compile_contract(contract, fields, otherwise=otherwise)
     found: dict[str, list[str]] = {}
-    for check in (*compiled.checks, *compiled.repairs):
+    mended = {check.code for check in compiled.repairs}
+    checks = [check for check in compiled.checks if check.code not in mended]
+    for check in (*checks, *compiled.repairs):
         column, _, kind = check.code.partition(".")
         if kind != "type":
             words = check.meaning.removeprefix(f"{column}: ")

@@ -144,7 +144,7 @@ def compile_contract(
     Fields are matched to columns by `from` (else the column's name), regardless of case.
     """
     plans = _plan_columns(contract, fields, otherwise)
-    taken = {plan.field for plan in plans if plan.field}
+    taken = {plan.source for plan in plans if plan.source}
     unexpected = tuple(name for name in fields if name not in taken)
     kept = unexpected if contract.unexpected_columns is UnexpectedColumns.KEEP else ()
     names = {plan.name.lower() for plan in plans}
@@ -179,7 +179,7 @@ def compile_contract(
         row_fate=row_fate,
         carried=carried,
         clashes=tuple(name for name, _ in columns if ident(name).lower() in ours),
-        missing=tuple(plan.name for plan in plans if not plan.field),
+        missing=tuple(plan.name for plan in plans if not plan.source),
         unexpected=unexpected,
         checks=tuple(checks),
         repairs=tuple(check for plan in plans for check in plan.repairs),
@@ -203,7 +203,8 @@ def is_needed(contract: Contract, name: str) -> bool:
 class _Plan:
     """How one column comes out of its field. A value goes from the first of these to the last.
 
-    raw      SQL of the input's field.
+    source   the input's field; "" where it has none.
+    raw      SQL of the field.
     clean    SQL of what is meant by it: `raw`, unless the column asks for cleaning.
     steps    (name, SQL) of what `value` needs computed before it, each over those before.
     value    SQL for the typed value, with its default if that is a constant; over `clean` and
@@ -217,7 +218,7 @@ class _Plan:
 
     name: str
     column: Column
-    field: str
+    source: str
     raw: str
     clean: str
     given: Type
@@ -328,7 +329,9 @@ def _fill(plan: _Plan, fill: Fill, own: list[tuple[str, Broken]]) -> str:
 
 def _previous(name: str, previous: Previous, own: list[tuple[str, Broken]]) -> str:
     """The last value before that breaks no rule of its column."""
-    broken = any_of([f"({rule.sql})" for kind, rule in own if kind not in (*OF_THE_TYPE, "required")])
+    broken = any_of(
+        [f"({rule.sql})" for kind, rule in own if kind not in (*OF_THE_TYPE, "required")]
+    )
     sound = f"CASE WHEN ({broken}) IS NOT TRUE THEN {ident(name)} END"
     parts = ", ".join(ident(key) for key in previous.within)
     within = f"PARTITION BY {parts} " if parts else ""
@@ -392,9 +395,7 @@ def _with_parts(plan: _Plan, inside: Inside, otherwise: Remedy) -> _Plan:
         if (broken := [check.broken for check in repairs if check.remedy is remedy])
     }
     mended = inside.value if repairs else ""
-    return replace(
-        plan, mended=mended, counts=counts, checks=tuple(checks), repairs=tuple(repairs)
-    )
+    return replace(plan, mended=mended, counts=counts, checks=tuple(checks), repairs=tuple(repairs))
 
 
 def _with_remedy(plan: _Plan, checks: list[Check], inside: Inside, room: Remedy) -> _Plan:

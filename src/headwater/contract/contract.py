@@ -138,7 +138,9 @@ def _as_text(value: Any) -> str:
 def _as_mapping(value: Any) -> Any:
     if not isinstance(value, dict) or not value:
         raise PydanticCustomError(
-            "values", "a mapping is meant, from the input's text to the value", {"hint": "{Y: true}"}
+            "values",
+            "a mapping is meant, from the input's text to the value",
+            {"hint": "{Y: true}"},
         )
     if any(isinstance(one, dict | list) for one in value.values()):
         raise PydanticCustomError("values", "each text stands for one value, or for null")
@@ -293,7 +295,11 @@ class Column(Part):
 
 def unsound(column: Column) -> list[str]:
     """What of a column's definition cannot work together, each as a sentence."""
-    return [*_unsound_remedy(column), *_unsound_reading(column), *_unsound_part(column, column.type)]
+    return [
+        *_unsound_remedy(column),
+        *_unsound_reading(column),
+        *_unsound_part(column, column.type),
+    ]
 
 
 def _unsound_remedy(column: Column) -> list[str]:
@@ -350,7 +356,7 @@ def _unsound_part(part: Part, kind: Type, name: str = "") -> list[str]:
     if part.items is not None and kind.kind != "LIST":
         found.append(f"`items` is for a list, not for {kind.sql}{inside}")
     elif part.items is not None:
-        found += _unsound_part(part.items, kind.parts[0][1], f"{name}[]")
+        found += _unsound_part(part.items, kind.parts[0][1], f"{name}[]" if name else "items")
     return found
 
 

@@ -66,9 +66,7 @@ class Freshness(Definition):
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
         if self.warn_after is None and self.fail_after is None:
-            raise PydanticCustomError(
-                "freshness", "`freshness` needs `warn_after` or `fail_after`"
-            )
+            raise PydanticCustomError("freshness", "`freshness` needs `warn_after` or `fail_after`")
         if (
             self.warn_after
             and self.fail_after

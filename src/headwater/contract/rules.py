@@ -71,8 +71,13 @@ def as_sql(value: Value, kind: Type) -> str:
     return constant(value, kind)
 
 
-def in_words(value: Value) -> str:
-    return value.expression if isinstance(value, Expression) else str(value)
+def in_words(value: Value | None) -> str:
+    """A value of a contract as people write it."""
+    if isinstance(value, Expression):
+        return value.expression
+    if value is None:
+        return "NULL"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # ---- one function a kind ---------------------------------------------------------------------

@@ -139,14 +139,19 @@ def _holds_to_rules(path: KeyPath, name: str, column: Column, value: Literal) ->
 def _rules(name: str, column: Column) -> list[tuple[str, str]]:
     """A column's rules over its value, as (name, SQL that is true where it is broken). Those that
     are computed from other columns are left out."""
-    known = {
-        key: None for key, bound in column.bounds.items() if isinstance(bound, Expression)
-    }
+    known = {key: None for key, bound in column.bounds.items() if isinstance(bound, Expression)}
     if any(isinstance(value, Expression) for value in column.accepted or ()):
         known["accepted"] = None
     alone = column.model_copy(
-        update={**known, "otherwise": None, "fill": None, "values": None, "fields": None,
-                "items": None, "default": None}
+        update={
+            **known,
+            "otherwise": None,
+            "fill": None,
+            "values": None,
+            "fields": None,
+            "items": None,
+            "default": None,
+        }
     )
     checks = compile_contract(
         Contract(columns={name: alone}), {name: column.type}, otherwise=Remedy.QUARANTINE
@@ -179,13 +184,10 @@ def expressions(contract: Contract) -> Iterator[Computed]:
     """All expressions of the columns, and the columns that they take their values from."""
     for name, column in contract.columns.items():
         path = ("columns", name)
-        for key, sql in _values_computed(column):
-            yield Computed((*path, *key), sql, sql, column.type)
-        if column.fill and column.fill.previous:
-            previous = column.fill.previous
-            for key, named in (("by", [previous.by] if previous.by else []), ("within", previous.within)):
-                for other in named:
-                    yield Computed((*path, "fill", "previous", key), ident(other), ident(other))
+        for inner, sql in _values_computed(column):
+            yield Computed((*path, *inner), sql, sql, column.type)
+        for inner, sql in _looked_back_by(column):
+            yield Computed((*path, *inner), sql, sql)
         yield from _bounds_computed(path, column, column.type)
 
 
@@ -199,6 +201,16 @@ def _values_computed(column: Column) -> Iterator[tuple[KeyPath, str]]:
         yield ("fill", "expression"), column.fill.expression
     if column.fill and column.fill.from_:
         yield ("fill", "from"), ident(column.fill.from_)
+
+
+def _looked_back_by(column: Column) -> Iterator[tuple[KeyPath, str]]:
+    """The columns that say which value is the previous one."""
+    if column.fill and column.fill.previous:
+        previous = column.fill.previous
+        if previous.by:
+            yield ("fill", "previous", "by"), ident(previous.by)
+        for name in previous.within:
+            yield ("fill", "previous", "within"), ident(name)
 
 
 def _bounds_computed(path: KeyPath, part: Part, kind: Type) -> Iterator[Computed]:

@@ -206,7 +206,7 @@ class _Binder:
 
     def is_sound(self, dataset: Dataset, contract: Contract) -> bool:
         """Whether what each column says can work with its type; what cannot is noted."""
-        problems = [
+        problems: list[tuple[KeyPath, str]] = [
             (("columns", name), problem)
             for name, column in contract.columns.items()
             for problem in unsound(column)

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from headwater.contract.contract import Contract, Definition, Words
+from headwater.contract.contract import Contract
+from headwater.contract.definition import Definition, Words
 from headwater.errors import Mistake
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, Places
