@@ -426,3 +426,28 @@ def test_rules_inside_without_any_remedy_take_the_rooms(room):
     contract = contract_of("columns: {v: {type: 'integer[]', items: {max: 5}}}")
     (row,) = judge_rows(contract, [{"v": "[6]"}], otherwise=room)
     assert row.fate == ("failed" if room is Remedy.FAIL else "quarantined")
+
+
+# ---- in models
+
+MODEL = """\
+/*
+columns:
+  b: {default: none}
+  v: {fill: {previous: {by: a}}}
+  w: {type: integer, values: {x: 1, y: 2}}
+*/
+SELECT a, b, nullif(a, 2) AS v, CASE WHEN a > 1 THEN 'x' ELSE 'y' END AS w FROM s.t
+"""
+
+
+def test_the_columns_of_a_model_are_cleaned_as_those_of_a_source(project):
+    made = project({"data/a.csv": "a,b\n2,\n1,x\n3,\n", "models/m/q.sql": MODEL})
+    made.run()
+    assert made.ask("SELECT a, b, v, w FROM m.q ORDER BY a") == [
+        (1, "x", 1, 2),
+        (2, "none", 1, 1),
+        (3, "none", 3, 1),
+    ]
+    assert made.ask("SELECT defaulted FROM headwater.ledger WHERE dataset = 'm.q'") == [(3,)]
+    assert made.balances()

@@ -86,7 +86,12 @@ def test_the_words_as_json(project):
     told = json.loads(printed)
     assert code == 0
     assert [column["name"] for column in told["columns"]] == [
-        "id", "seen", "ok", "v", "tags", "w",
+        "id",
+        "seen",
+        "ok",
+        "v",
+        "tags",
+        "w",
     ]
     assert told["columns"][5]["rules"][1] == {
         "code": "w.min",

@@ -7,8 +7,9 @@ from __future__ import annotations
 import re
 
 from headwater.contract.contract import Column
+from headwater.contract.rules import constant
 from headwater.contract.types import VARCHAR, Type
-from headwater.sql.quote import Literal, literal
+from headwater.sql.quote import literal
 
 _BLANKS = r"^[\s\pZ]+|[\s\pZ]+$"
 
@@ -59,12 +60,11 @@ def as_plain_number(column: Column, raw: str) -> str:
 def mapped(column: Column, raw: str, given: Type) -> str:
     """SQL for what the text of `raw` stands for in the column's `values`; NULL where it is not
     there."""
-    text = as_text(raw, given)
-    arms = " ".join(
-        f"WHEN {literal(code)} THEN {_typed(column, value)}"
+    meanings = ", ".join(
+        f"{literal(code)}: {constant(value, column.type)}"
         for code, value in (column.values or {}).items()
     )
-    return f"CASE {text} {arms} END"
+    return f"MAP {{{meanings}}}[{as_text(raw, given)}]"
 
 
 def is_no_code(column: Column, raw: str, given: Type) -> str:
@@ -75,7 +75,3 @@ def is_no_code(column: Column, raw: str, given: Type) -> str:
 
 def as_text(raw: str, given: Type) -> str:
     return raw if given == VARCHAR else f"CAST({raw} AS VARCHAR)"
-
-
-def _typed(column: Column, value: Literal) -> str:
-    return f"CAST({literal(value)} AS {column.type.sql})"

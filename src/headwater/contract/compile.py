@@ -36,9 +36,11 @@ from headwater.contract.rules import (
     as_sql,
     broken_rules,
     computed,
+    computes,
     constant,
 )
-from headwater.contract.types import VARCHAR, Type
+from headwater.contract.types import JSON, VARCHAR, Type
+from headwater.sql.query import repeated_parts
 from headwater.sql.quote import ident, literal
 
 
@@ -90,6 +92,8 @@ class Compiled:
     checks      all checks that send a row elsewhere or fail the step, in order.
     repairs     all checks whose remedy mends the value instead.
     cleans      whether values may become others though no rule is broken: gaps are filled, say.
+    is_shared   whether a part of an expression that may fail for a row stands in another one too:
+                each must be computed where it stands, so that its failure stays there.
     """
 
     columns: tuple[tuple[str, Type], ...]
@@ -104,6 +108,7 @@ class Compiled:
     carried: Mapping[str, str] = field(default_factory=dict)
     clashes: tuple[str, ...] = ()
     cleans: bool = False
+    is_shared: bool = False
 
     def judge_over(self, relation: str) -> str:
         return self.judge.replace(_INPUT, relation, 1)
@@ -184,7 +189,23 @@ def compile_contract(
         checks=tuple(checks),
         repairs=tuple(check for plan in plans for check in plan.repairs),
         cleans=any(plan.cleans for plan in plans),
+        is_shared=_shares_parts(contract, dict(columns)),
     )
+
+
+def _shares_parts(contract: Contract, types: Mapping[str, Type]) -> bool:
+    if any(computes(column) for column in contract.columns.values()):
+        return True  # a column's bound, say, is compared with and put in place of a value
+    if not contract.rules:
+        return False
+    columns, others = repeated_parts(rule.check for rule in contract.rules)
+    kinds = {name.lower(): kind for name, kind in types.items()}
+    # A text may be cast where it is compared with a value of another type, without a word.
+    return bool(others) or any(not _is_plain(kinds.get(name)) for name in columns)
+
+
+def _is_plain(kind: Type | None) -> bool:
+    return kind is not None and kind not in (VARCHAR, JSON) and not kind.is_nested
 
 
 def is_needed(contract: Contract, name: str) -> bool:

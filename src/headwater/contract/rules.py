@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from headwater.contract.contract import Column, Part, Remedy
-from headwater.contract.definition import Expression, Value
+from headwater.contract.definition import Expression, Replacement, Value
 from headwater.contract.types import FLOATS, Type
 from headwater.sql.quote import Literal, literal
 
@@ -69,6 +69,20 @@ def as_sql(value: Value, kind: Type) -> str:
     if isinstance(value, Expression):
         return computed(value.expression, kind)
     return constant(value, kind)
+
+
+def computes(part: Part) -> bool:
+    """Whether something that a value is held against, or that takes its place, is computed."""
+    values = [*part.bounds.values(), *(part.accepted or ())]
+    if isinstance(part, Column):
+        if part.default is not None:
+            values.append(part.default)
+        if part.fill and part.fill.expression is not None:
+            return True
+        if isinstance(part.otherwise, Replacement) and part.otherwise.expression is not None:
+            return True
+    inner = [*(part.fields or {}).values(), *([part.items] if part.items else [])]
+    return any(isinstance(value, Expression) for value in values) or any(map(computes, inner))
 
 
 def in_words(value: Value | None) -> str:

@@ -43,7 +43,7 @@ def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, tab
     row = _row(compiled)
     if row != "rowid":
         query = f"SELECT *, row_number() OVER () - 1 AS {row} FROM ({query})"
-    with _each_try_whole(con, query):
+    with _each_part_in_its_place(con, compiled):
         con.execute(f"CREATE TEMP TABLE {ident(table)} AS {query}")
     rows = con.execute(
         "SELECT _fate, count(*), sum(_nulled), sum(_defaulted), sum(_clipped), "
@@ -78,15 +78,15 @@ def explain(con: duckdb.DuckDBPyConnection, compiled: Compiled, table: str, into
         f"FROM {ident(table)} WHERE _raw IS NOT NULL)"
     )
     query = compiled.reasons_over(rejected)
-    with _each_try_whole(con, query):
+    with _each_part_in_its_place(con, compiled):
         con.execute(f"CREATE TEMP TABLE {ident(into)} AS {query}")
 
 
 @contextmanager
-def _each_try_whole(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[None]:
-    """While a query runs, what stands in a TRY is computed there. DuckDB would compute a part that
-    two of them share once, before them, where its error is not caught (1.5.5)."""
-    if query.count("TRY(") < 2:
+def _each_part_in_its_place(con: duckdb.DuckDBPyConnection, compiled: Compiled) -> Iterator[None]:
+    """While a query runs, what stands in a TRY is computed there. DuckDB (1.5.5) would compute a
+    part that two of them share once, before them, where its failure is not caught."""
+    if not compiled.is_shared:
         yield
         return
     con.execute("SET disabled_optimizers = 'common_subexpressions'")

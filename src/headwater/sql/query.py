@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -244,6 +246,30 @@ def expression_words(text: str) -> frozenset[str]:
     if tree is None:
         return frozenset()
     return frozenset(column.parts[0].name for column in tree.find_all(exp.Column))
+
+
+def repeated_parts(expressions: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """What stands in expressions more than once: (columns, other parts), in lower case.
+
+    >>> repeated_parts(["CAST(a AS INT) > 0", "CAST(A AS INT) < b + 1", "b = 2"])
+    (frozenset({'a', 'b'}), frozenset({'cast(a as int)'}))
+    """
+    columns, others = Counter[str](), Counter[str]()
+    for text in expressions:
+        for tree in _DUCKDB.parse_into(exp.Condition, text):
+            for node in tree.walk() if tree else ():
+                if isinstance(node, exp.Column):
+                    columns[node.parts[0].name.lower()] += 1
+                elif not isinstance(node, _LEAVES):
+                    others[_DUCKDB.generate(node, comments=False).lower()] += 1
+    return _repeated(columns), _repeated(others)
+
+
+_LEAVES = (exp.Literal, exp.Identifier, exp.DataType, exp.Boolean, exp.Null, exp.Interval)
+
+
+def _repeated(counts: Counter[str]) -> frozenset[str]:
+    return frozenset(part for part, count in counts.items() if count > 1)
 
 
 def digest(*parts: str) -> str:
