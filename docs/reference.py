@@ -252,7 +252,7 @@ def _remedies_of(rule: str) -> list[str]:
         otherwise = {word.strip("{").split(":")[0]: "x"} if word.startswith("{") else word
         given = {**examples.get(rule, {}), "otherwise": otherwise}
         try:
-            contract.Column.model_validate({"default": "x", **given})
+            contract.Column.model_validate({"default": "x", "fill": {"value": "x"}, **given})
         except ValidationError:
             continue
         found.append(word)

@@ -116,6 +116,8 @@ def gaps(draw) -> tuple[dict[str, Any], list[dict[str, str | None]]]:
     column: dict[str, Any] = {"type": "integer", "max": 7, "fill": fill}
     if draw(st.booleans()):
         column["default"] = 0
+    if draw(st.booleans()):
+        column["otherwise"] = "fill"
     numbers = st.sampled_from([None, "1", "2", "5", "9", "x"])
     row = st.fixed_dictionaries(
         {
@@ -173,14 +175,13 @@ def test_gaps_are_filled_as_an_obvious_reading_fills_them(made):
     expected = []
     for at, row in enumerate(rows):
         number = None if row["n"] is None else int(row["n"])
-        value = filled(column, rows, at) if row["v"] is None else None
-        if row["v"] == "x":
-            expected.append(Judged("quarantined", (), ("v.type",)))
-        elif row["v"] is not None and sound(row["v"]) is None:
-            expected.append(Judged("quarantined", (), ("v.max",)))
-        elif row["v"] is not None:
-            expected.append(Judged("landed", (row["k"], number, int(row["v"]))))
+        is_sound = sound(row["v"]) is not None
+        is_filled = row["v"] is None or (not is_sound and "otherwise" in column)
+        value = filled(column, rows, at) if is_filled else sound(row["v"])
+        if row["v"] is not None and value is None:
+            reason = "v.type" if row["v"] == "x" else "v.max"
+            expected.append(Judged("quarantined", (), (reason,)))
         else:
-            counts = (0, int(value is not None), 0)
+            counts = (0, int(is_filled and value is not None), 0)
             expected.append(Judged("landed", (row["k"], number, value), (), counts))
     assert judge_rows(contract, rows) == expected

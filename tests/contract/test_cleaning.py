@@ -355,6 +355,23 @@ def test_a_value_may_stand_instead(otherwise, text, expected):
     ]
 
 
+@pytest.mark.parametrize("fill", ["previous", "{previous: {by: n}}", "{from: n}"])
+def test_a_value_that_breaks_a_rule_may_be_filled_as_if_it_were_missing(fill):
+    spec = (
+        f"n: integer, v: {{type: integer, max: 9, fill: {fill}, otherwise: fill, required: true}}"
+    )
+    texts = ["99", "5", "x", None, "77"]
+    found = rows_of(spec, *({"n": str(n), "v": text} for n, text in enumerate(texts)))
+    first = Judged("landed", (0, 0), (), (0, 1, 0))
+    lost = Judged("quarantined", (), ("v.max",))
+    values = [5, 5, 5] if fill != "{from: n}" else [2, 3, 4]
+    assert found == [
+        first if fill == "{from: n}" else lost,
+        Judged("landed", (1, 5)),
+        *(Judged("landed", (n, v), (), (0, 1, 0)) for n, v in enumerate(values, start=2)),
+    ]
+
+
 # ---- inside values
 
 CUSTOMER = "type: 'struct(name varchar, age integer)', fields: {{age: {{{}}}}}"

@@ -460,7 +460,9 @@ CASES = [
     ),
     *[
         case(
-            with_lines(f"freshness: {text}"), (S, 8, None, message, None, None), f"freshness: {text}"
+            with_lines(f"freshness: {text}"),
+            (S, 8, None, message, None, None),
+            f"freshness: {text}",
         )
         for text, message in (
             ("{column: idd, warn_after: 1 day}", "the contract has no column 'idd'"),

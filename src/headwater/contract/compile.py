@@ -166,7 +166,7 @@ def compile_contract(
         plan.name: unused(f"carried:{plan.name}", inputs) for plan in plans if plan.is_filled
     }
     numbered = _pipeline(
-        [replace(plan, filling=_carried(plan.name)) if plan.is_filled else plan for plan in plans],
+        [_as_carried(plan) if plan.is_filled else plan for plan in plans],
         kept,
         inputs,
         {
@@ -235,6 +235,7 @@ class _Plan:
     counts   repair count -> SQL, over values, that is true where this column's cell belongs to it.
     checks   the rules that send the whole row elsewhere.
     repairs  the rules whose remedy is `mended`.
+    refills  whether that remedy is to fill the value anew.
     """
 
     name: str
@@ -250,6 +251,7 @@ class _Plan:
     counts: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     repairs: tuple[Check, ...] = ()
+    refills: bool = False
 
     @property
     def absent(self) -> str:
@@ -335,6 +337,13 @@ def _with_gaps_filled(plan: _Plan, own: list[tuple[str, Broken]]) -> _Plan:
     found = [_fill(plan, column.fill, own)] if column.fill else []
     found += [default] if default else []
     return replace(plan, filling=f"coalesce({', '.join(found)})" if len(found) > 1 else found[0])
+
+
+def _as_carried(plan: _Plan) -> _Plan:
+    """The plan of a column whose values are not filled again, but taken from a judged table."""
+    carried = ident(_carry(plan.name))
+    mended = plan.mended.replace(plan.filling, carried) if plan.refills else plan.mended
+    return replace(plan, filling=carried, mended=mended)
 
 
 def _fill(plan: _Plan, fill: Fill, own: list[tuple[str, Broken]]) -> str:
@@ -432,6 +441,8 @@ def _with_remedy(plan: _Plan, checks: list[Check], inside: Inside, room: Remedy)
         instead = as_sql(plan.column.default, plan.column.type)
         is_known = not isinstance(plan.column.default, Expression)
         return _mended(plan, checks, instead, "defaulted", () if is_known else (room,))
+    if stated is Remedy.FILL:
+        return replace(_mended(plan, checks, plan.filling, "defaulted", (room,)), refills=True)
     if isinstance(stated, Replacement) and stated.expression is None:
         instead = constant(stated.value, plan.column.type)
         return _mended(plan, checks, instead, "defaulted")
@@ -450,6 +461,8 @@ def _mended(
             that it holds to them.
     """
     broken = any_of([check.broken for check in checks])
+    if again:  # without a value to put there, the row has the reasons that it had
+        instead = f"coalesce({instead}, {ident(plan.name)})"
     mended = f"CASE WHEN {broken} THEN {instead} ELSE {plan.mended or ident(plan.name)} END"
     once_more = [replace(check, remedy=remedy) for remedy in again for check in checks]
     return replace(
@@ -497,10 +510,6 @@ _NUMBER = "row:number"
 
 def _carry(name: str) -> str:
     return f"carried:{name}"
-
-
-def _carried(name: str) -> str:
-    return ident(_carry(name))
 
 
 _REMEDIES_OF_ROWS = {

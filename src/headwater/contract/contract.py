@@ -46,6 +46,9 @@ class Remedy(StrEnum):
     """The value becomes NULL and the row lands; counted as nulled."""
     DEFAULT = "default"
     """The value becomes the column's `default` and the row lands; counted as defaulted."""
+    FILL = "fill"
+    """The value becomes what the column's `fill` gives, as if it were missing, and the row lands;
+    counted as defaulted."""
     CLIP = "clip"
     """The value becomes the nearest of `min` and `max` and the row lands; counted as clipped."""
 
@@ -306,6 +309,8 @@ def _unsound_remedy(column: Column) -> list[str]:
     found = []
     if column.otherwise is Remedy.DEFAULT and column.default is None:
         found.append("`otherwise: default` needs a `default`")
+    if column.otherwise is Remedy.FILL and column.fill is None:
+        found.append("`otherwise: fill` needs a `fill`")
     if column.missing_column is MissingColumn.DEFAULT and not column.fills_gaps:
         found.append("`missing_column: default` needs a `default` or a `fill`")
     if column.missing_column is MissingColumn.NULL and column.required:
@@ -337,8 +342,8 @@ def _unsound_part(part: Part, kind: Type, name: str = "") -> list[str]:
         found.append(f"`otherwise: null` on a required column can never land a row{inside}")
     if part.otherwise is Remedy.CLIP and part.min is None and part.max is None:
         found.append(f"`otherwise: clip` needs a `min` or a `max`{inside}")
-    if part.otherwise is Remedy.DEFAULT and not isinstance(part, Column):
-        found.append(f"a part of a value has no `default`{inside}")
+    if part.otherwise in (Remedy.DEFAULT, Remedy.FILL) and not isinstance(part, Column):
+        found.append(f"a part of a value has no `{part.otherwise.value}`{inside}")
     if (part.pattern or part.length) and kind.kind != "VARCHAR":
         found.append(f"`pattern` and `length` are for text{inside}")
     if kind.is_nested and (part.accepted or part.min is not None or part.max is not None):
@@ -376,7 +381,7 @@ class Rule(Definition):
     def _is_sound(self) -> Self:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.name):
             raise PydanticCustomError("rule", "a rule's name is one word of letters, digits and _")
-        if self.otherwise in (Remedy.NULL, Remedy.DEFAULT, Remedy.CLIP):
+        if self.otherwise in (Remedy.NULL, Remedy.DEFAULT, Remedy.FILL, Remedy.CLIP):
             raise PydanticCustomError(
                 "rule",
                 "a row rule cannot mend a value: its remedies are quarantine, fail, drop and warn",

@@ -112,6 +112,7 @@ _REMEDIES = {
     Remedy.WARN: "the row lands with a warning",
     Remedy.NULL: "the value becomes NULL",
     Remedy.DEFAULT: "the value becomes the default",
+    Remedy.FILL: "the value is filled in as if it were missing",
     Remedy.CLIP: "the value becomes the nearest bound",
 }
 
