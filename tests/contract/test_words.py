@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 SOURCE = """\
 connector: files
 datasets:
@@ -28,6 +30,7 @@ datasets:
 MODEL = "/*\nkey: id\ncolumns:\n  v: {min: 0}\n*/\nSELECT id, v FROM s.t\n"
 TOLD = """\
 s.t (sources/s.yaml:3)
+  rows are added to those that are there
   id names a row; a row whose key is there already is left out
   columns that it does not name are left out
   the newest seen may be old: a warning after 1 day
@@ -78,6 +81,23 @@ def test_a_contract_is_told_in_words_without_a_lake(project):
     assert made.cli("show", "s.t", "--contract") == (0, TOLD, "")
     assert made.cli("show", "m.q", "--contract") == (0, TOLD_OF_MODEL, "")
     assert not (made.folder / ".headwater").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("write: upsert", "id names a row; of rows with the same key the last to land stays"),
+        (
+            "write: history\n    on_duplicate: latest by seen",
+            "id names a row; of its versions the greatest seen is the valid one",
+        ),
+        ("on_duplicate: fail", "id names a row; a row whose key is there already fails the step"),
+    ],
+)
+def test_what_becomes_of_a_repeated_key_is_said_by_write_mode(project, lines, told):
+    source = SOURCE.replace("on_duplicate: keep first", lines)
+    _, printed, _ = project({}, source=source).cli("show", "s.t", "--contract")
+    assert told in [line.strip() for line in printed.splitlines()]
 
 
 def test_the_words_as_json(project):

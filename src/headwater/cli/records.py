@@ -13,10 +13,13 @@ CURRENT_QUARANTINE = """(
             max_by(run_id, snapshot_id) AS run_id
         FROM lake.headwater.builds GROUP BY dataset
     ) b ON q.dataset = b.dataset AND q.built_table = b.built_table
+    ANTI JOIN lake.headwater.quarantine_outcomes o
+        ON q.id = o.id AND q.built_table = o.built_table
     WHERE q.path IS NOT NULL OR q.run_id = b.run_id
 )"""
 """The quarantined rows of the built tables that count now: a changed contract lands a source
-anew, and a model's rejected rows are computed with it."""
+anew, and a model's rejected rows are computed with it. Without those that were replayed,
+discarded, or withdrawn because their file was landed again."""
 
 
 def fetch(project: str, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from headwater.contract.contract import Remedy
 from headwater.contract.types import VARCHAR
 from headwater.contract.words import ContractInWords, RuleInWords, describe
 from headwater.names import DatasetName
-from headwater.project.definitions import SourceDataset
+from headwater.project.definitions import FileDataset, SourceDataset, Write
 
 
 def command(out: Output, dataset: str, project: str) -> int:
@@ -24,8 +24,18 @@ def command(out: Output, dataset: str, project: str) -> int:
     else:
         definition = opened.project.datasets[name]
         out.line(f"{name} ({definition.file}:{definition.line})", "bold")
+        if isinstance(definition, SourceDataset):
+            out.line(f"  {_WRITES[definition.definition.write]}")
         _show(out, told)
     return 0
+
+
+_WRITES = {
+    Write.APPEND: "rows are added to those that are there",
+    Write.UPSERT: "a row takes the place of the one with its key, else it is added",
+    Write.REPLACE: "the table holds what the files hold now",
+    Write.HISTORY: "each version of a key is kept, with valid_from and valid_to",
+}
 
 
 def _describe(opened: OpenProject, name: DatasetName) -> ContractInWords:
@@ -33,9 +43,20 @@ def _describe(opened: OpenProject, name: DatasetName) -> ContractInWords:
     contract = definition.contract
     if isinstance(definition, SourceDataset):
         fields = {column.from_ or n: VARCHAR for n, column in contract.columns.items()}
-        return describe(contract, fields, otherwise=Remedy.QUARANTINE)
+        repeats = _repeats(definition.definition)
+        return describe(contract, fields, otherwise=Remedy.QUARANTINE, repeats=repeats)
     result = opened.bound.results.get(name, {n: c.type for n, c in contract.columns.items()})
     return describe(contract.completed(result), result, otherwise=Remedy.FAIL)
+
+
+def _repeats(dataset: FileDataset) -> str:
+    """What the write mode makes of a row whose key is there already; "" where it says nothing."""
+    order = f"the greatest {dataset.latest_by}" if dataset.latest_by else "the last to land"
+    if dataset.write is Write.HISTORY:
+        return f"of its versions {order} is the valid one"
+    if dataset.write is Write.UPSERT:
+        return f"of rows with the same key {order} stays"
+    return ""
 
 
 def _show(out: Output, told: ContractInWords) -> None:

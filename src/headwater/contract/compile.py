@@ -213,7 +213,7 @@ def is_needed(contract: Contract, name: str) -> bool:
     column = contract.columns[name]
     meaning = column.missing_column or contract.missing_columns
     is_filled = column.fills_gaps and meaning is not MissingColumn.NULL
-    is_required = column.required or name in contract.key
+    is_required = column.required or name in contract.never_missing
     return meaning is MissingColumn.FAIL or (is_required and not is_filled)
 
 
@@ -288,7 +288,7 @@ def _plan_columns(contract: Contract, fields: Mapping[str, Type], otherwise: Rem
         if not found and (column.missing_column or contract.missing_columns) is MissingColumn.NULL:
             column = column.model_copy(update={"default": None, "fill": None, "otherwise": None})
         given = fields[found] if found else column.type
-        required = column.required or name in contract.key
+        required = column.required or name in contract.never_missing
         plans.append(_plan_column(name, column, found, given, required, otherwise))
     return plans
 

@@ -51,11 +51,17 @@ class ContractInWords:
 
 
 def describe(
-    contract: Contract, fields: Mapping[str, Type], *, otherwise: Remedy
+    contract: Contract,
+    fields: Mapping[str, Type],
+    *,
+    otherwise: Remedy,
+    repeats: str = "",
 ) -> ContractInWords:
     """A contract in words, for an input with `fields` (name -> type).
 
     otherwise   the remedy of rules that name none: `quarantine` on sources, `fail` on models.
+    repeats     what becomes of a row whose key is there already, where something else than the
+                contract says so: in words.
     """
     compiled = compile_contract(contract, fields, otherwise=otherwise)
     rules: dict[str, list[RuleInWords]] = {name: [] for name in contract.columns}
@@ -75,7 +81,8 @@ def describe(
         )
         for name, column in contract.columns.items()
     )
-    return ContractInWords(tuple(_dataset(contract, otherwise)), columns, tuple(of_rows))
+    dataset = tuple(_dataset(contract, otherwise, repeats))
+    return ContractInWords(dataset, columns, tuple(of_rows))
 
 
 def _column_of(code: str, contract: Contract) -> str:
@@ -175,9 +182,11 @@ _MISSING = {
     MissingColumn.NULL: "NULL in every row",
     MissingColumn.DEFAULT: "every value is missing, and filled in",
 }
-_DUPLICATES: dict[OnDuplicate, str] = {
+_DUPLICATES = {
     OnDuplicate.QUARANTINE: "a row whose key is there already goes to quarantine",
     OnDuplicate.KEEP_FIRST: "a row whose key is there already is left out",
+    OnDuplicate.KEEP_LAST: "a row whose key is there already takes the earlier one's place",
+    OnDuplicate.LATEST: "of rows with the same key the one with the greatest {column} stays",
     OnDuplicate.FAIL: "a row whose key is there already fails the step",
 }
 _UNEXPECTED = {
@@ -187,11 +196,11 @@ _UNEXPECTED = {
 }
 
 
-def _dataset(contract: Contract, otherwise: Remedy) -> Iterator[str]:
+def _dataset(contract: Contract, otherwise: Remedy, repeats: OnDuplicate | None) -> Iterator[str]:
     if contract.key:
-        stated = contract.on_duplicate or OnDuplicate(otherwise.value)
-        follows = _DUPLICATES.get(stated, f"on a repeated key: {stated.value}")
-        yield f"{', '.join(contract.key)} names a row; {follows}"
+        follows = _DUPLICATES[contract.duplicates or repeats or OnDuplicate(otherwise.value)]
+        key = ", ".join(contract.key)
+        yield f"{key} names a row; {follows.format(column=contract.latest_by)}"
     if otherwise is Remedy.QUARANTINE:
         yield _UNEXPECTED[contract.unexpected_columns]
     if freshness := contract.freshness:
