@@ -196,9 +196,9 @@ _UNEXPECTED = {
 }
 
 
-def _dataset(contract: Contract, otherwise: Remedy, repeats: OnDuplicate | None) -> Iterator[str]:
+def _dataset(contract: Contract, otherwise: Remedy, repeats: str) -> Iterator[str]:
     if contract.key:
-        follows = _DUPLICATES[contract.duplicates or repeats or OnDuplicate(otherwise.value)]
+        follows = repeats or _DUPLICATES[contract.duplicates or OnDuplicate(otherwise.value)]
         key = ", ".join(contract.key)
         yield f"{key} names a row; {follows.format(column=contract.latest_by)}"
     if otherwise is Remedy.QUARANTINE:
