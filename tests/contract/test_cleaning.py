@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from headwater.contract.compile import is_needed
+from headwater.contract.columns import is_needed
 from headwater.contract.contract import Remedy
 from headwater.contract.types import parse_type
 from tests.contract.judging import Judged, contract_of, judge_rows

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from headwater.contract.compile import Check, compile_contract
+from headwater.contract.columns import Check
+from headwater.contract.compile import compile_contract
 from headwater.contract.contract import (
     Column,
     Contract,

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import Check, Compiled, Fate, compile_contract, is_needed, unused
+from headwater.contract.columns import Check, is_needed
+from headwater.contract.compile import Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
