@@ -181,8 +181,6 @@ def _rule_check(rule: Rule, otherwise: Remedy) -> Check:
 
 
 _ROW_ID, _ROW_FATE = "row:id", "row:fate"
-
-
 _REMEDIES_OF_ROWS = {
     Remedy.FAIL: Fate.FAILED,
     Remedy.QUARANTINE: Fate.QUARANTINED,
