@@ -219,7 +219,7 @@ class Landing:
             "INSERT INTO lake.headwater.quarantine SELECT "
             f"{name} || '/' || file_id || version || '/' || record, {name}, "
             f"{literal(self.identity.table)}, reasons, path, "
-            f"line, file_id, record, content, {literal(self.identity.run_id)}, "
+            f"line, file_id, record, content, fields, {literal(self.identity.run_id)}, "
             f"{self.identity.step}, {literal(now())} "
             f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record"
         )

@@ -138,8 +138,8 @@ class FullBuild:
         row = commit.con.execute(
             f"INSERT INTO lake.headwater.quarantine SELECT {name} || '/{self.identity.run_id}/' || "
             f"record, {name}, {literal(self.identity.table)}, reasons, NULL, NULL, NULL, record, "
-            f"content, {literal(self.identity.run_id)}, {self.identity.step}, {literal(now())} "
-            f"FROM {ident(self.quarantine)} ORDER BY record"
+            f"content, NULL, {literal(self.identity.run_id)}, {self.identity.step}, "
+            f"{literal(now())} FROM {ident(self.quarantine)} ORDER BY record"
         ).fetchone()
         return int(row[0]) if row else 0
 
