@@ -26,3 +26,11 @@ def test_killed_runs_lose_nothing_double_nothing_and_show_no_half_release(tmp_pa
     report = json.loads(done.stdout)
     assert report["killed"] == kills
     assert report["reads"] > kills / 2, "the reader hardly read"
+
+
+def test_killed_replays_relandings_and_replacements_leave_every_table_true(tmp_path):
+    kills = max(KILLS // 3, 1)
+    command = [sys.executable, "-m", "tests.killing.changes", str(tmp_path), str(kills), str(SEED)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr[-2000:]}"
+    assert json.loads(done.stdout)["killed"] == kills
