@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from headwater import errors
 from headwater.cli.main import app
-from headwater.contract import contract
+from headwater.contract import contract, definition, freshness
 from headwater.contract import types as column_types
+from headwater.contract.rules import RULES
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
 from headwater.project import definitions
@@ -46,18 +47,6 @@ TABLES = {
     "releases": "One row per release.",
     "release_names": "The names that a release moved, and where to; no table means removed.",
 }
-CHECKS = {
-    "type": "the value is not exactly one of the column's type or `format`",
-    "required": "the value is missing (`required`, or a column of the key)",
-    "accepted": "the value is none of `accepted`",
-    "min": "the value is less than `min`",
-    "max": "the value is greater than `max`",
-    "pattern": "the text does not match `pattern`",
-    "length": "the text is shorter or longer than `length`",
-    "finite": "the number is infinite or not a number (models only)",
-}
-
-
 # ---- what the source says beside a field -----------------------------------------------------
 
 
@@ -219,8 +208,33 @@ def contracts_page() -> str:
         + first_sentence(contract.Contract)
         + "\n\n"
         + properties(contract.Contract)
-        + "\n## A column\n\nA type alone, or these keys:\n\n"
-        + properties(contract.Column)
+        + "\n## A column\n\nA type alone, or these keys. First what it is, and how it is read and "
+        "filled:\n\n"
+        + properties(contract.Column, leave_out=_RULES_OF_PARTS)
+        + "\nThen its rules, and their remedy:\n\n"
+        + properties(contract.Column, leave_out=set(contract.Column.model_fields) - _RULES_OF_PARTS)
+        + "\n## A part of a value\n\n"
+        + first_sentence(contract.Part)
+        + "\n\n"
+        + properties(contract.Part)
+        + "\nWhere a value can stand, `{expression: SQL}` can stand too: "
+        + first_sentence(definition.Expression).lower().split(":")[0]
+        + ".\n\n## `fill`\n\n"
+        + first_sentence(definition.Fill)
+        + "\n\n"
+        + properties(definition.Fill)
+        + "\n`fill: previous` is short for `fill: {previous: {}}`. Of `previous`:\n\n"
+        + properties(definition.Previous)
+        + "\n## `missing_column`\n\n"
+        + first_sentence(contract.MissingColumn)
+        + "\n\n"
+        + words(contract.MissingColumn)
+        + "\n## `freshness`\n\n"
+        + first_sentence(freshness.Freshness)
+        + "\n\n"
+        + properties(freshness.Freshness)
+        + "\n## Which remedies a rule can have\n\n"
+        + _rules_and_remedies()
         + "\n## A rule\n\n"
         + first_sentence(contract.Rule)
         + "\n\n"
@@ -238,6 +252,54 @@ def contracts_page() -> str:
         + "\n\n"
         + words(contract.UnexpectedColumns)
     )
+
+
+_RULES_OF_PARTS = set(contract.Part.model_fields) - {"description"}
+
+
+def _rules_and_remedies() -> str:
+    """Rule -> when it is broken, and the remedies that it can have; told by trying."""
+    rows = [
+        [f"`{name}`", kind.meaning, ", ".join(f"`{r}`" for r in _remedies_of(name))]
+        for name, kind in RULES.items()
+    ]
+    of_rows = [remedy.value for remedy in contract.Remedy if _is_for(remedy)]
+    rows.append(["a row rule", "its `check` is false", ", ".join(f"`{word}`" for word in of_rows)])
+    return table(["rule", "broken where", "remedies"], rows) + (
+        "\nWith `warn` a value that is none of its type (`type`, `values`) is quarantined all the "
+        "same: there is nothing that could land.\n"
+    )
+
+
+def _remedies_of(rule: str) -> list[str]:
+    """The remedies that a column with this rule can have."""
+    examples: dict[str, dict[str, Any]] = {
+        "values": {"values": {"Y": "yes"}},
+        "required": {"required": True},
+        "accepted": {"accepted": ["x"]},
+        "min": {"min": "x"},
+        "max": {"max": "x"},
+        "pattern": {"pattern": "x"},
+        "length": {"length": 1},
+    }
+    found = []
+    for word in [remedy.value for remedy in contract.Remedy] + ["{value: …}", "{expression: …}"]:
+        otherwise = {word.strip("{").split(":")[0]: "x"} if word.startswith("{") else word
+        given = {**examples.get(rule, {}), "otherwise": otherwise}
+        try:
+            contract.Column.model_validate({"default": "x", "fill": {"value": "x"}, **given})
+        except ValidationError:
+            continue
+        found.append(word)
+    return found
+
+
+def _is_for(remedy: contract.Remedy) -> bool:
+    try:
+        contract.Rule.model_validate({"name": "r", "check": "a", "otherwise": remedy.value})
+    except ValidationError:
+        return False
+    return True
 
 
 def types_page() -> str:
@@ -281,6 +343,8 @@ def reasons_page() -> str:
         "# Reasons\n\nThe codes in `reasons` of the quarantine and in `headwater.checks`.\n\n"
         "## Of a column\n\n"
         + table(["reason", "the row is there because"], _column_reasons())
+        + "\nOf a part of a value the path is named: `customer.age.min` is of the field `age` of "
+        "the column `customer`, `tags[].pattern` of any item of the list `tags`.\n"
         + "\n## Of a row\n\n"
         + table(
             ["reason", "the row is there because"],
@@ -298,7 +362,7 @@ def reasons_page() -> str:
 
 
 def _column_reasons() -> list[list[str]]:
-    return [[f"`COLUMN.{code}`", text] for code, text in CHECKS.items()]
+    return [[f"`COLUMN.{code}`", kind.meaning] for code, kind in RULES.items()]
 
 
 def errors_page() -> str:

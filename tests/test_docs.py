@@ -173,11 +173,27 @@ def test_the_example_of_each_help_is_right_use(name, command):
     command.make_context(name, words[1 + len(name.split()) :])  # raises for wrong use
 
 
-@pytest.mark.parametrize(
-    "kind", ["Settings", "FilesSource", "FileDataset", "FilePath", "Dialect", "Column", "Rule"]
-)
+KINDS = [
+    "Settings",
+    "FilesSource",
+    "FileDataset",
+    "FilePath",
+    "Dialect",
+    "Column",
+    "Part",
+    "Fill",
+    "Previous",
+    "Freshness",
+]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "Rule"])
 def test_each_key_of_a_project_is_shown_in_a_how_to_page(kind):
-    definitions = {**vars(REFERENCE.definitions), **vars(REFERENCE.contract)}
+    definitions = {
+        **vars(REFERENCE.definitions),
+        **vars(REFERENCE.contract),
+        **vars(REFERENCE.definition),
+    }
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     keys = [field.alias or name for name, field in definitions[kind].model_fields.items()]
     assert [key for key in keys if not re.search(rf"\b{key}:", text)] == []

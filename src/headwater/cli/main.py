@@ -188,10 +188,15 @@ def show(
     failed: Annotated[
         bool, typer.Option("--failed", help="Rows that broke a check in the last build.")
     ] = False,
+    contract: Annotated[
+        bool, typer.Option("--contract", help="What its contract means, in words; needs no lake.")
+    ] = False,
     limit: Limit = 10,
     json: Json = False,
 ) -> None:
     """Show a dataset: its columns, contract, size and a few rows."""
+    if contract:
+        _call("show_contract", json, dataset=dataset, project=project)
     _call("show", json, dataset=dataset, project=project, failed=failed, limit=limit)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
-from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy
 from headwater.contract.types import VARCHAR
+from headwater.contract.words import RuleInWords, describe
 from headwater.errors import UnknownDataset, suggestion
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema, sample
@@ -92,14 +92,20 @@ def _rules(definition: Dataset) -> dict[str, list[str]]:
     is_source = isinstance(definition, SourceDataset)
     fields = {column.from_ or n: VARCHAR for n, column in contract.columns.items()}
     otherwise = Remedy.QUARANTINE if is_source else Remedy.FAIL
-    compiled = compile_contract(contract, fields, otherwise=otherwise)
-    found: dict[str, list[str]] = {}
-    for check in (*compiled.checks, *compiled.repairs):
-        column, _, kind = check.code.partition(".")
-        if kind != "type":
-            words = check.meaning.removeprefix(f"{column}: ")
-            found.setdefault(column, []).append(f"{words}, otherwise {check.remedy.value}")
-    return found
+    told = describe(contract, fields, otherwise=otherwise)
+    found = {
+        column.name: [
+            _rule(rule, column.name) for rule in column.rules if rule.code != f"{column.name}.type"
+        ]
+        for column in told.columns
+    }
+    return {**found, "rule": [_rule(rule, "rule") for rule in told.rules]}
+
+
+def _rule(rule: RuleInWords, of: str) -> str:
+    """A rule of a column, or of a part of it, which is named then."""
+    path = rule.code.rpartition(".")[0]
+    return f"{'' if path == of else f'{path}: '}{rule.must}, otherwise {rule.remedy.value}"
 
 
 def _column(

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
+from headwater.contract.freshness import Fresh
 from headwater.errors import NoLake, counted
+from headwater.lake.commit import now
 from headwater.lake.lake import Lake
+from headwater.lake.query import describe_schema, newest
 from headwater.lake.state import State
+from headwater.names import DatasetName
 
 
-def command(out: Output, project: str) -> int:
+def command(out: Output, project: str, moment: datetime | None = None) -> int:
+    """`moment`: when it is, UTC without a zone; by default now."""
     opened = open_project(project)
+    ages: dict[DatasetName, dict[str, Any]] = {}
     try:
         with opened.read_lake() as lake:
             state = lake.state()
             failures = _failures(lake)
             unfinished = _unfinished(lake)
+            ages = _ages(opened, lake, state, moment or now())
     except NoLake:
         state, failures, unfinished = State(snapshot_id=0), {}, []
-    rows = _rows(opened, state, failures)
+    rows = _rows(opened, state, failures, ages)
     if out.is_json:
         out.json({"release": state.release_id or None, "datasets": rows, "unfinished": unfinished})
         return 0
@@ -35,7 +43,38 @@ def command(out: Output, project: str) -> int:
     return 0
 
 
-def _rows(opened: OpenProject, state: State, failures: dict[str, str]) -> list[dict[str, Any]]:
+def _ages(
+    opened: OpenProject, lake: Lake, state: State, moment: datetime
+) -> dict[DatasetName, dict[str, Any]]:
+    """How fresh the released datasets are whose contracts say how old they may be."""
+    found = {}
+    for name, position in state.released.items():
+        dataset = opened.project.datasets.get(name)
+        freshness = dataset.contract.freshness if dataset else None
+        # What is released may be of a contract that did not have the column yet.
+        if freshness and freshness.column in dict(describe_schema(lake, position)):
+            latest = newest(lake, position, freshness.column)
+            found[name] = {
+                "state": freshness.judge(latest, moment).value,
+                "column": freshness.column,
+                "newest": latest,
+            }
+    return found
+
+
+def _age_note(age: dict[str, Any] | None) -> str:
+    if not age or age["state"] == Fresh.FRESH:
+        return ""
+    newest_row = f"its newest {age['column']} is {age['newest']}" if age["newest"] else "no rows"
+    return f"not fresh ({age['state']}): {newest_row}"
+
+
+def _rows(
+    opened: OpenProject,
+    state: State,
+    failures: dict[str, str],
+    ages: dict[DatasetName, dict[str, Any]],
+) -> list[dict[str, Any]]:
     rows = []
     for name in opened.graph.order:
         released = state.released.get(name)
@@ -59,12 +98,14 @@ def _rows(opened: OpenProject, state: State, failures: dict[str, str]) -> list[d
         note = failures.get(str(name), "").removeprefix(f"{name}: ")
         if refused:
             note = f"{counted(len(refused), 'file')} refused: {', '.join(refused[:2])}"
+        note = "; ".join(part for part in (note, _age_note(ages.get(name))) if part)
         rows.append(
             {
                 "dataset": str(name),
                 "state": word,
                 "rows": newest.row_count if newest else None,
                 "built_at": newest.built_at.replace(microsecond=0) if newest else None,
+                "freshness": ages.get(name),
                 "note": note,
             }
         )

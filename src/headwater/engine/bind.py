@@ -16,10 +16,11 @@ from typing import Any
 import duckdb
 
 from headwater.analysis.graph import Graph
+from headwater.contract.casts import can_stand_for
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy, unsound
 from headwater.contract.types import Type, parse_type
-from headwater.contract.values import Question, rule_questions, value_questions
+from headwater.contract.values import Question, expressions, rule_questions, value_questions
 from headwater.engine.macros import built_in, macro_offset, macro_sql
 from headwater.engine.session import connect
 from headwater.engine.variables import wrong_values
@@ -174,9 +175,10 @@ class _Binder:
         contract = dataset.contract
         if isinstance(dataset, SourceDataset):
             schema = {name: column.type for name, column in contract.columns.items()}
-            if self.make_functions(dataset):
+            if self.make_functions(dataset) and self.is_sound(dataset, contract):
                 self.bind_rules(dataset, schema)
-            self.contracts.append((dataset, contract))
+                self.bind_expressions(dataset, contract, schema)
+                self.contracts.append((dataset, contract))
             return schema
         if isinstance(dataset, SqlModel):
             if not all(given in self.schemas for given in dataset.inputs):
@@ -286,20 +288,33 @@ class _Binder:
         if self.unselected(model, result):
             return None
         contract = contract.completed(result)
-        problems = [
-            (name, problem)
-            for name, column in contract.columns.items()
-            for problem in unsound(column)
-        ]
-        for name, problem in problems:
-            self.mistakes.append(self.project.mistake_of(model, ("columns", name), problem))
         schema = {name: column.type for name, column in contract.columns.items()}
         if model.store is Store.NONE and self.retyped(model, result, schema):
             return None
-        if not problems:
+        if self.is_sound(model, contract):
             self.bind_rules(model, schema)
+            self.bind_expressions(model, contract, schema)
             self.contracts.append((model, contract))
         return schema
+
+    def is_sound(self, dataset: Dataset, contract: Contract) -> bool:
+        """Whether what each column says can work with its type; what cannot is noted."""
+        problems: list[tuple[KeyPath, str]] = [
+            (("columns", name), problem)
+            for name, column in contract.columns.items()
+            for problem in unsound(column)
+        ]
+        problems += [
+            (("columns", name, "fill"), "the rows of a model have no order: `previous` needs `by`")
+            for name, column in contract.columns.items()
+            if not isinstance(dataset, SourceDataset)
+            and column.fill
+            and column.fill.previous
+            and not column.fill.previous.by
+        ]
+        for path, problem in problems:
+            self.mistakes.append(self.project.mistake_of(dataset, path, problem))
+        return not problems
 
     def retyped(self, model: SqlModel, result: Schema, schema: Schema) -> bool:
         """Whether the contract gives columns other types than the query; they are noted. (A model
@@ -362,6 +377,57 @@ class _Binder:
                 path = ("rules", number, "check")
                 for message, hint in _rule_problems(rule.check, schema, dataset, error):
                     self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
+    def bind_expressions(self, dataset: Dataset, contract: Contract, schema: Schema) -> None:
+        """Bind what the contract computes from the columns of a row, and judge its types."""
+        if contract.freshness:
+            self.bind_freshness(dataset, contract.freshness.column, schema)
+        for computed in expressions(contract):
+            kind, error = self.type_of(computed.bound, schema)
+            if error is not None:
+                for message, hint in _rule_problems(computed.sql, schema, dataset, error):
+                    self.mistakes.append(
+                        self.project.mistake_of(dataset, computed.path, message, hint)
+                    )
+            elif computed.wanted and kind and not can_stand_for(kind, computed.wanted):
+                wanted = computed.wanted.sql.lower()
+                self.mistakes.append(
+                    self.project.mistake_of(
+                        dataset,
+                        computed.path,
+                        f"it gives {kind.sql.lower()}, and the column is {wanted}",
+                        f"say how it becomes one: CAST(… AS {wanted})",
+                    )
+                )
+
+    def bind_freshness(self, dataset: Dataset, column: str, schema: Schema) -> None:
+        """The column of `freshness` is there, and says when."""
+        kind, error = self.type_of(ident(column), schema)
+        message, hint = "", ""
+        if error is not None:
+            ((message, hint), *_) = _rule_problems(ident(column), schema, dataset, error)
+        elif kind and kind.kind not in ("DATE", "TIMESTAMP", "TIMESTAMPTZ"):
+            message = f"{column!r} is {kind.sql.lower()}, and no date or timestamp"
+        if message:
+            path = ("freshness", "column")
+            self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
+    def type_of(self, sql: str, schema: Schema) -> tuple[Type | None, duckdb.Error | None]:
+        """The type of an expression over these columns (None: none that a lake stores), or why it
+        does not bind."""
+        row = ", ".join(
+            f"CAST(NULL AS {kind.sql}) AS {ident(name)}" for name, kind in schema.items()
+        )
+        try:
+            found = self.con.execute(
+                f"{_DESCRIBE}SELECT TRY({sql}) FROM (SELECT {row or '1'})"
+            ).fetchone()
+        except duckdb.Error as error:
+            return None, error
+        try:
+            return (parse_type(found[1]) if found else None), None
+        except ValueError:
+            return None, None
 
     def why_unbound(self, conditions: list[str], schema: Schema) -> duckdb.Error | None:
         """Why conditions over these columns do not bind; None if they do."""

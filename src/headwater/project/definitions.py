@@ -19,14 +19,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from headwater.contract.contract import (
-    ColumnType,
-    Contract,
-    Definition,
-    OnDuplicate,
-    Scalar,
-    Words,
-)
+from headwater.contract.contract import ColumnType, Contract, OnDuplicate
+from headwater.contract.definition import Definition, Scalar, Words
 from headwater.contract.types import Type
 from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName

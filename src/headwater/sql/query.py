@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -210,6 +211,19 @@ def read_expression(text: str) -> str:
     >>> read_expression("a>1  and b is not  null")
     'a > 1 AND NOT b IS NULL'
     """
+    return _expression(text, "a row rule", "one condition is meant", "fare >= 0  or  b > a")
+
+
+def read_value(text: str) -> str:
+    """One value that is computed from the columns of a row, in canonical text. Raises SqlError.
+
+    >>> read_value("coalesce( a,0 )*2")
+    'COALESCE(a, 0) * 2'
+    """
+    return _expression(text, "a value", "one value is meant", "fare / 100  or  upper(code)")
+
+
+def _expression(text: str, what: str, meant: str, example: str) -> str:
     try:
         trees = _DUCKDB.parse_into(exp.Condition, text)
     except (ParseError, TokenError) as error:
@@ -218,27 +232,27 @@ def read_expression(text: str) -> str:
         raise SqlError("the expression is nested too deeply", hint=_ELSEWHERE) from error
     tree = trees[0] if len(trees) == 1 else None
     if tree is None:
-        raise SqlError("one condition is meant", hint="such as  fare >= 0  or  b > a")
-    for kinds, message, hint in _NO_CONDITIONS:
+        raise SqlError(meant, hint=f"such as  {example}")
+    for kinds, message, hint in _NO_EXPRESSIONS:
         if tree.find(*kinds):
-            raise SqlError(message, hint=hint)
+            raise SqlError(message.format(what=what, meant=meant), hint=hint)
     if any(not re.match(r"[A-Za-z_]", node.name) for node in tree.find_all(exp.Placeholder)):
-        raise SqlError("a rule takes no parameters", hint="name a variable:  $since")
+        raise SqlError(f"{what} takes no parameters", hint="name a variable:  $since")
     return _DUCKDB.generate(tree, copy=False, comments=False)
 
 
 _ELSEWHERE = "write a model for that check"
-_NO_CONDITIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
-    ((exp.Query, exp.Values), "a row rule looks at one row: no subqueries", _ELSEWHERE),
+_NO_EXPRESSIONS: tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...] = (
+    ((exp.Query, exp.Values), "{what} looks at one row: no subqueries", _ELSEWHERE),
     (
         (exp.AggFunc, exp.Window),
-        "a row rule looks at one row: no aggregates and windows",
+        "{what} looks at one row: no aggregates and windows",
         _ELSEWHERE,
     ),
-    ((exp.Star, exp.Columns), "one condition is meant, not columns", "name the column"),
-    ((exp.Parameter,), "a rule takes no parameters", "name a variable:  $since"),
+    ((exp.Star, exp.Columns), "{meant}, not columns", "name the column"),
+    ((exp.Parameter,), "{what} takes no parameters", "name a variable:  $since"),
 )
-"""What makes an expression none that is true or false of a row: kinds of nodes, message, hint."""
+"""What makes an expression none that is computed from one row: kinds of nodes, message, hint."""
 
 
 def table_parts(text: str) -> tuple[str, ...]:
@@ -259,6 +273,30 @@ def expression_words(text: str) -> frozenset[str]:
     if tree is None:
         return frozenset()
     return frozenset(column.parts[0].name for column in tree.find_all(exp.Column))
+
+
+def repeated_parts(expressions: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """What stands in expressions more than once: (columns, other parts), in lower case.
+
+    >>> repeated_parts(["CAST(a AS INT) > 0", "CAST(A AS INT) < b + 1", "b = 2"])
+    (frozenset({'a', 'b'}), frozenset({'cast(a as int)'}))
+    """
+    columns, others = Counter[str](), Counter[str]()
+    for text in expressions:
+        for tree in _DUCKDB.parse_into(exp.Condition, text):
+            for node in tree.walk() if tree else ():
+                if isinstance(node, exp.Column):
+                    columns[node.parts[0].name.lower()] += 1
+                elif not isinstance(node, _LEAVES):
+                    others[_DUCKDB.generate(node, comments=False).lower()] += 1
+    return _repeated(columns), _repeated(others)
+
+
+_LEAVES = (exp.Literal, exp.Identifier, exp.DataType, exp.Boolean, exp.Null, exp.Interval)
+
+
+def _repeated(counts: Counter[str]) -> frozenset[str]:
+    return frozenset(part for part, count in counts.items() if count > 1)
 
 
 def digest(*parts: str) -> str:

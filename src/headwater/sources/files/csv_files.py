@@ -18,7 +18,8 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import raw_field, unused
+from headwater.contract.columns import raw_field
+from headwater.contract.compile import unused
 from headwater.contract.types import VARCHAR, Type
 from headwater.errors import FileRefused
 from headwater.project.definitions import Dialect

@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from headwater.contract.compile import raw_field
+from headwater.contract.columns import raw_field
 from headwater.contract.types import JSON, VARCHAR, Type
 from headwater.errors import FileRefused
 from headwater.sources.batch import Batch, Item, Malformed
