@@ -25,7 +25,8 @@ from typing import Any
 
 import duckdb
 
-from headwater.contract.columns import raw_field, unused
+from headwater.contract.columns import raw_field
+from headwater.contract.compile import unused
 from headwater.contract.types import VARCHAR, Type
 from headwater.errors import FileRefused, suggestion
 from headwater.project.definitions import Reading
