@@ -52,6 +52,8 @@ COMMANDS = [
     ["quarantine", "list"],
     ["quarantine", "show"],
     ["releases"],
+    ["backup"],
+    ["restore"],
 ]
 
 

@@ -19,6 +19,7 @@ from headwater.project.definitions import Project, Settings, lake_folder
 from headwater.project.read import find_project, read_leniently, read_settings
 
 if TYPE_CHECKING:
+    from headwater.lake.backup import Copied
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
     from headwater.run.report import Observer, Report
@@ -83,6 +84,33 @@ def query_project(path: str | Path, sql: str, *, allow_files: bool = False) -> Q
     definitions are not read."""
     folder = find_project(Path(path))
     return _query(folder, read_settings(folder), sql, allow_files)
+
+
+def back_up(path: str | Path, folder: str | Path) -> Copied:
+    """Back up the lake of the project at or above `path` into `folder`, while runs go on.
+
+    Raises NoLake, and BackupRefused where `folder` is not free for it or the lake is damaged.
+    """
+    from headwater.lake.backup import back_up
+
+    found = find_project(Path(path))
+    return back_up(lake_folder(found, read_settings(found)), Path(folder))
+
+
+def restore(
+    folder: str | Path, path: str | Path = ".", *, into: str | Path = "", replace: bool = False
+) -> Copied:
+    """Make the backup in `folder` the lake of the project at or above `path`, or a lake in the
+    folder `into`. A lake that is there is moved aside if `replace` says so.
+
+    Raises BackupRefused where it may not, and where the backup is not whole.
+    """
+    from headwater.lake.backup import restore
+
+    if into:
+        return restore(Path(folder), Path(into), replace=replace)
+    found = find_project(Path(path))
+    return restore(Path(folder), lake_folder(found, read_settings(found)), replace=replace)
 
 
 def _read_lake(folder: Path, settings: Settings) -> Lake:

@@ -124,6 +124,10 @@ class NoLake(LakeError, FileNotFoundError):
     """Nothing has been landed yet."""
 
 
+class BackupRefused(HeadwaterError):
+    """A backup or restore that cannot be done, or a backup that is not whole."""
+
+
 class ExtensionMissing(HeadwaterError, ImportError):
     """A DuckDB extension that we need is not installed."""
 

@@ -215,6 +215,33 @@ def releases(project: Project = ".", limit: Limit = 20, json: Json = False) -> N
     _call("releases", json, project=project, limit=limit)
 
 
+@app.command(epilog="Example:  headwater backup /mnt/backups/shop")
+def backup(
+    folder: Annotated[str, typer.Argument(help="Where to: an empty folder, or the last backup's.")],
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Back up the lake, while runs go on; only new files are copied."""
+    _call("backup", json, folder=folder, project=project)
+
+
+@app.command(epilog="Example:  headwater restore /mnt/backups/shop")
+def restore(
+    folder: Annotated[str, typer.Argument(help="The backup's folder.")],
+    project: Project = ".",
+    into: Annotated[
+        str,
+        typer.Option("--into", metavar="FOLDER", help="The lake's folder. Default: the project's."),
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move the lake that is there aside.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bring back a lake from its backup."""
+    _call("restore", json, folder=folder, project=project, into=into, replace=replace)
+
+
 def main() -> None:
     """The console script."""
     try:

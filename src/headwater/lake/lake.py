@@ -23,6 +23,7 @@ import duckdb
 from headwater.engine import extensions
 from headwater.engine.session import Limits, connect, quote_path
 from headwater.errors import HeadwaterError, LakeError, LakeTooNew, NoLake
+from headwater.lake.catalog import CATALOG
 from headwater.lake.commit import Commit, now
 from headwater.lake.locks import Locks, unwritable
 from headwater.lake.state import (
@@ -80,7 +81,7 @@ class Lake:
         locks = Locks(folder / "locks", lock_timeout_s)
         spill = folder / "tmp"
         limits = replace(limits or Limits(), spill_folder=spill)
-        catalog = folder / "catalog.sqlite"
+        catalog = folder / CATALOG
         # Attaching a catalog that is not there makes it, so nobody else may attach meanwhile.
         with locks.commit():
             try:
@@ -103,17 +104,22 @@ class Lake:
         return lake
 
     @classmethod
-    def open_read_only(cls, folder: Path, *, limits: Limits | None = None) -> Lake:
-        """Open for reading. Raises NoLake where nothing has been landed yet."""
-        catalog = folder / "catalog.sqlite"
-        if not catalog.is_file():
+    def open_read_only(
+        cls, folder: Path, *, limits: Limits | None = None, catalog: str = CATALOG
+    ) -> Lake:
+        """Open for reading. Raises NoLake where nothing has been landed yet.
+
+        catalog   the name of its catalog's file; a backup's has another.
+        """
+        file = folder / catalog
+        if not file.is_file():
             raise NoLake("there is no lake yet", where=str(folder), hint="`headwater run` makes it")
         limits = limits or Limits()
         spill = Path(tempfile.gettempdir()) / f"headwater-{os.getpid()}"
         con = connect(replace(limits, spill_folder=spill))
         extensions.load(con, *extensions.LAKE)
         lake = cls(con, folder, Locks(folder / "locks", 0))
-        lake._attach(catalog, read_only=True)
+        lake._attach(file, read_only=True)
         lake._check_format()
         return lake
 
@@ -135,12 +141,13 @@ class Lake:
             "DATA_INLINING_ROW_LIMIT 0",
             f"DATA_PATH {quote_path(self.folder / 'data')}",
             "OVERRIDE_DATA_PATH true",  # the folder may have been moved
-            "META_JOURNAL_MODE 'WAL'",
             "META_BUSY_TIMEOUT 60000",
         ]
         if read_only:
             # Hidden: what a reader's queries ask DuckDB's catalogs about is the release alone.
             options += ["READ_ONLY", "HIDDEN true"]
+        else:
+            options.append("META_JOURNAL_MODE 'WAL'")  # it stays so; a reader may not set it
         target = literal(f"ducklake:sqlite:{catalog}")
         try:
             self.con.execute(f"ATTACH {target} AS lake ({', '.join(options)})")
@@ -193,6 +200,11 @@ class Lake:
         except duckdb.Error as error:
             raise _explain(error, self.folder) from error
         return max(rows, default=None)
+
+    def format_version(self) -> int:
+        """The version of its state tables."""
+        found = self._format()
+        return found[0] if found else 0
 
     def _check_format(self) -> None:
         found = self._format()
@@ -308,7 +320,7 @@ class Lake:
         """Something that differs after every commit of anybody; costs no query. (It may also
         differ without one.)"""
         mark: list[int] = []
-        for name in ("catalog.sqlite", "catalog.sqlite-wal"):
+        for name in (CATALOG, f"{CATALOG}-wal"):
             try:
                 facts = (self.folder / name).stat()
             except FileNotFoundError:
