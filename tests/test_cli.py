@@ -53,6 +53,7 @@ COMMANDS = [
     ["quarantine", "show"],
     ["releases"],
     ["backup"],
+    ["doctor"],
     ["restore"],
 ]
 

@@ -169,6 +169,22 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
+def size_text(count: int) -> str:
+    """A number of bytes as people read it.
+
+    >>> size_text(999), size_text(1_500_000)
+    ('999 bytes', '1.5 MB')
+    """
+    if count < 1000:
+        return counted(count, "byte")
+    amount = count / 1000
+    for unit in ("kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
 def without_values(message: str) -> str:
     """A message of DuckDB's about rows, without the values that it quotes.
 

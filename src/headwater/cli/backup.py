@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.api import back_up
 from headwater.cli.output import Output
-from headwater.errors import counted
+from headwater.errors import counted, size_text
 from headwater.lake.backup import Copied
 
 
@@ -18,7 +18,7 @@ def command(out: Output, folder: str, project: str) -> int:
         return 0
     out.line(f"backed up into {folder}: {told(done)}", "green")
     out.line(
-        f"  copied {counted(done.files_copied, 'file')}, {_size(done.bytes_copied)}, "
+        f"  copied {counted(done.files_copied, 'file')}, {size_text(done.bytes_copied)}, "
         f"in {done.seconds:.1f} s; the others were there",
     )
     return 0
@@ -28,7 +28,7 @@ def told(done: Copied) -> str:
     """What is in the backup, in words."""
     backup = done.backup
     release = f"release {backup.release_id}" if backup.release_id else "nothing released yet"
-    return f"{release}, {counted(backup.files, 'file')}, {_size(backup.bytes)}"
+    return f"{release}, {counted(backup.files, 'file')}, {size_text(backup.bytes)}"
 
 
 def facts(done: Copied) -> dict[str, Any]:
@@ -40,17 +40,3 @@ def facts(done: Copied) -> dict[str, Any]:
         "seconds": round(done.seconds, 3),
         "aside": str(done.aside) if done.aside else None,
     }
-
-
-def _size(count: int) -> str:
-    """A number of bytes as people read it.
-
-    >>> _size(999), _size(1_500_000)
-    ('999 bytes', '1.5 MB')
-    """
-    amount = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

@@ -215,6 +215,18 @@ def releases(project: Project = ".", limit: Limit = 20, json: Json = False) -> N
     _call("releases", json, project=project, limit=limit)
 
 
+@app.command(epilog="Example:  headwater doctor")
+def doctor(
+    project: Project = ".",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Remove what killed runs left behind.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Look whether all is well: packages, project, lake; and say what to do."""
+    _call("doctor", json, project=project, fix=fix)
+
+
 @app.command(epilog="Example:  headwater backup /mnt/backups/shop")
 def backup(
     folder: Annotated[str, typer.Argument(help="Where to: an empty folder, or the last backup's.")],

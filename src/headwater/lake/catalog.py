@@ -33,9 +33,10 @@ _PROGRAM = Path(__file__).with_name("catalog_process.py")
 class CatalogFacts:
     """What a catalog says of itself at one moment.
 
-    damage       what SQLite's integrity check found; empty: nothing.
+    damage       what SQLite's integrity check found; empty: nothing. Else the rest is empty.
     lake_id      the same for a lake and its copies, and for no other lake.
     snapshot_id  its newest snapshot.
+    tables       the built tables that there are.
     files        path within the data folder, as `built/TABLE/FILE`, -> its size in bytes.
     outside      how many files it names that stand outside of the data folder.
     scheduled    names of files that it no longer needs and that are still there.
@@ -44,6 +45,7 @@ class CatalogFacts:
     damage: tuple[str, ...]
     lake_id: str
     snapshot_id: int
+    tables: frozenset[str]
     files: dict[str, int]
     outside: int
     scheduled: frozenset[str]
@@ -79,14 +81,15 @@ def _facts(path: Path, *words: str) -> CatalogFacts:
         raise LakeError(f"the catalog could not be read: {reason}", where=str(path)) from error
     if problem := found.get("error"):
         raise _unreadable(path, problem)
-    inside = {name: size for name, size in found["files"] if _is_inside(name)}
+    files = {name: size for name, size in found.get("files", ()) if _is_inside(name)}
     return CatalogFacts(
-        damage=tuple(found["damage"]),
-        lake_id=found["lake_id"],
-        snapshot_id=found["snapshot_id"] or 0,
-        files=inside,
-        outside=sum(1 for name, _ in found["files"] if not _is_inside(name)),
-        scheduled=frozenset(PurePosixPath(name).name for name in found["scheduled"]),
+        damage=tuple(found.get("damage", ())),
+        lake_id=found.get("lake_id", ""),
+        snapshot_id=found.get("snapshot_id") or 0,
+        tables=frozenset(found.get("tables", ())),
+        files=files,
+        outside=len(found.get("files", ())) - len(files),
+        scheduled=frozenset(PurePosixPath(name).name for name in found.get("scheduled", ())),
     )
 
 
@@ -105,4 +108,10 @@ def _unreadable(path: Path, problem: str) -> LakeError:
         )
     if "full" in folded or "no space" in folded:
         return LakeError("the disk is full", where=str(path.parent), hint="free some space")
+    if "unable to open" in folded:
+        return LakeError(
+            f"{path.name} cannot be opened",
+            where=str(path.parent),
+            hint="check that it is there, and that its folder may be written",
+        )
     return LakeError(f"the catalog cannot be read: {problem}", where=str(path.parent))

@@ -30,6 +30,10 @@ FILES = """
     LEFT JOIN ducklake_table t USING (table_id) LEFT JOIN ducklake_schema s USING (schema_id)
 """
 SCHEDULED = "SELECT path FROM ducklake_files_scheduled_for_deletion"
+TABLES = """
+    SELECT t.table_name FROM ducklake_table t JOIN ducklake_schema s USING (schema_id)
+    WHERE t.end_snapshot IS NULL AND s.end_snapshot IS NULL AND s.schema_name = 'built'
+"""
 LAKE_ID = "SELECT schema_uuid FROM ducklake_schema ORDER BY schema_id LIMIT 1"
 
 
@@ -69,12 +73,12 @@ def facts(con: sqlite3.Connection) -> dict[str, Any]:
     """What a catalog says of itself: its damage, if any, and the files that it names."""
     damage = [row[0] for row in con.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
     if damage:
-        return {"damage": damage, "lake_id": "", "snapshot_id": 0, "files": [], "scheduled": []}
+        return {"damage": damage}
     return {
-        "damage": [],
         "lake_id": con.execute(LAKE_ID).fetchone()[0],
         "snapshot_id": con.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0],
         "files": [_whole(*row) for row in con.execute(FILES)],
+        "tables": [row[0] for row in con.execute(TABLES)],
         "scheduled": [row[0] for row in con.execute(SCHEDULED)],
     }
 

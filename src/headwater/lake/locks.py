@@ -63,7 +63,7 @@ class Locks:
             lock = FileLock(path)
             try:
                 lock.acquire(timeout=0)
-            except Timeout:
+            except (Timeout, OSError):  # whoever may not lock cannot tell, and takes it for alive
                 yield path.stem.removeprefix("run-"), True
                 continue
             lock.release()
