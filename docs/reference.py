@@ -6,10 +6,8 @@ cannot be wrong for long: a test fails when the pages are out of date.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Iterable
@@ -28,6 +26,7 @@ from headwater.contract import types as column_types
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
 from headwater.project import definitions
+from headwater.project.schema import attribute_docs
 from headwater.sources.batch import REASONS
 
 FOLDER = Path(__file__).parent / "reference"
@@ -58,30 +57,6 @@ CHECKS = {
 
 
 # ---- what the source says beside a field -----------------------------------------------------
-
-
-def attribute_docs(owner: type) -> dict[str, str]:
-    """Field -> the docstring that stands below it, base classes included."""
-    found: dict[str, str] = {}
-    for cls in reversed(owner.__mro__):
-        if cls.__module__.split(".")[0] != "headwater":
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-        assert isinstance(tree, ast.ClassDef)
-        for field, after in zip(tree.body, tree.body[1:], strict=False):
-            text = after.value if isinstance(after, ast.Expr) else None
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                for name in _targets(field):
-                    found[name] = " ".join(text.value.split())
-    return found
-
-
-def _targets(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return [node.target.id]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return []
 
 
 def first_sentence(owner: Any) -> str:

@@ -54,6 +54,7 @@ COMMANDS = [
     ["releases"],
     ["backup"],
     ["doctor"],
+    ["schema"],
     ["restore"],
 ]
 

@@ -227,6 +227,19 @@ def doctor(
     _call("doctor", json, project=project, fix=fix)
 
 
+@app.command(epilog="Example:  headwater schema source")
+def schema(
+    name: Annotated[str, typer.Argument(help="settings, source or model. Default: all.")] = "",
+    project: Project = ".",
+    write: Annotated[
+        bool, typer.Option("--write", help="Write them into the project's folder `schemas`.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print the JSON Schemas of a project's files, for editors."""
+    _call("schema", json, name=name, project=project, write=write)
+
+
 @app.command(epilog="Example:  headwater backup /mnt/backups/shop")
 def backup(
     folder: Annotated[str, typer.Argument(help="Where to: an empty folder, or the last backup's.")],
