@@ -33,7 +33,7 @@ FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Printed from the code by docs/reference.py; do not edit. -->\n"
 
 TABLES = {
-    "lake_format": "The version of the state tables, written when the lake is made.",
+    "lake_format": "The version of the state tables, written when the lake is made or migrated.",
     "runs": "One row per run that came to its end.",
     "steps": "One row per step: what was done with a dataset, why, and how it ended.",
     "ledger": "One row per committed step: what became of every row. Both balances hold.",

@@ -120,6 +120,10 @@ class LakeTooNew(LakeError):
     """The lake was made by a newer Headwater."""
 
 
+class LakeTooOld(LakeError):
+    """The lake was made by an older Headwater, and must be migrated before it is read."""
+
+
 class NoLake(LakeError, FileNotFoundError):
     """Nothing has been landed yet."""
 

@@ -54,11 +54,12 @@ def examine(path: str, *, fix: bool = False) -> Iterator[Finding]:
     folder = opened.project.lake_folder
     if fix:
         yield _fixed(folder)
-    is_sound = True
+    can_be_read = False
     for finding in examine_lake(folder, limits):
-        is_sound = is_sound and finding.grade is not Grade.PROBLEM
+        if finding.name == "format":
+            can_be_read = finding.grade is Grade.OK
         yield finding
-    if is_sound and (folder / "catalog.sqlite").exists():
+    if can_be_read:
         yield _quarantine(opened)
 
 

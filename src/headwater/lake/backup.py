@@ -238,7 +238,7 @@ def _describe(folder: Path, catalog: Path, facts: CatalogFacts) -> Backup:
     Headwater can read what it is."""
     verify_files(folder, facts)
     sha256 = _hash(catalog)  # before DuckDB opens it: see `catalog.py`
-    with Lake.open_read_only(folder, catalog=catalog.name) as lake, lake.reading():
+    with Lake.open_read_only(folder, catalog=catalog.name, may_be_older=True) as lake:
         return Backup(
             layout=LAYOUT_VERSION,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -352,7 +352,7 @@ def _make_beside(
     if made.files != facts.files or made.snapshot_id != backup.snapshot_id:
         raise BackupRefused("the copy of the catalog is not what it was copied from")
     verify_files(beside, facts)
-    with Lake.open_read_only(beside) as restored, restored.reading():
+    with Lake.open_read_only(beside, may_be_older=True) as restored:
         release = restored.release().release_id
     if release != backup.release_id:
         raise BackupRefused(f"release {release} was restored, not {backup.release_id}")

@@ -135,4 +135,5 @@ class Commit:
             if not rows:
                 continue
             target = dotted("lake", "headwater", table)
-            self.con.execute(f"INSERT INTO {target} {values(STATE_TABLES[table], rows)}")
+            # By name: in a lake that was migrated, a newer column stands last.
+            self.con.execute(f"INSERT INTO {target} BY NAME {values(STATE_TABLES[table], rows)}")

@@ -25,7 +25,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from headwater.engine.session import Limits
-from headwater.errors import HeadwaterError, counted, size_text
+from headwater.errors import HeadwaterError, LakeTooOld, counted, size_text
 from headwater.findings import Finding, Grade
 from headwater.lake.catalog import CATALOG, CatalogFacts, examine_catalog
 from headwater.lake.lake import Lake
@@ -202,6 +202,8 @@ def _contents(folder: Path, facts: CatalogFacts, limits: Limits | None) -> Itera
             yield _ok("format", f"version {FORMAT_VERSION}")
             yield from _files_per_table(facts)
             yield _released(lake, facts)
+    except LakeTooOld as error:
+        yield _warning("format", error.message, error.hint)
     except HeadwaterError as error:
         yield _problem("format", error.message, error.hint)
     except duckdb.Error as error:
@@ -258,7 +260,7 @@ def clean(folder: Path, lock_timeout_s: float = 60.0) -> Leftovers:
     with locks.commit():
         listed = _listed(folder)
         alive = locks.live_runs()
-        with Lake.open_read_only(folder):
+        with Lake.open_read_only(folder, may_be_older=True):
             pass  # a lake that we can read
         facts = examine_catalog(folder / CATALOG)
         if facts.damage:

@@ -22,10 +22,11 @@ import duckdb
 
 from headwater.engine import extensions
 from headwater.engine.session import Limits, connect, quote_path
-from headwater.errors import HeadwaterError, LakeError, LakeTooNew, NoLake
-from headwater.lake.catalog import CATALOG
+from headwater.errors import HeadwaterError, LakeError, LakeLocked, LakeTooNew, LakeTooOld, NoLake
+from headwater.lake.catalog import CATALOG, copy_catalog
 from headwater.lake.commit import Commit, now
 from headwater.lake.locks import Locks, unwritable
+from headwater.lake.migrations import migrations_from
 from headwater.lake.state import (
     FORMAT_VERSION,
     STATE_TABLES,
@@ -77,7 +78,7 @@ class Lake:
     def open(
         cls, folder: Path, *, limits: Limits | None = None, lock_timeout_s: float = 600.0
     ) -> Lake:
-        """Open for writing; made where it is missing."""
+        """Open for writing; made where it is missing, and migrated where it is older."""
         locks = Locks(folder / "locks", lock_timeout_s)
         spill = folder / "tmp"
         limits = replace(limits or Limits(), spill_folder=spill)
@@ -105,11 +106,17 @@ class Lake:
 
     @classmethod
     def open_read_only(
-        cls, folder: Path, *, limits: Limits | None = None, catalog: str = CATALOG
+        cls,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        catalog: str = CATALOG,
+        may_be_older: bool = False,
     ) -> Lake:
-        """Open for reading. Raises NoLake where nothing has been landed yet.
+        """Open for reading. Raises NoLake where nothing has been landed yet, and LakeTooOld.
 
-        catalog   the name of its catalog's file; a backup's has another.
+        catalog        the name of its catalog's file; a backup's has another.
+        may_be_older   whether a lake that is still to be migrated will do.
         """
         file = folder / catalog
         if not file.is_file():
@@ -120,7 +127,18 @@ class Lake:
         extensions.load(con, *extensions.LAKE)
         lake = cls(con, folder, Locks(folder / "locks", 0))
         lake._attach(file, read_only=True)
-        lake._check_format()
+        try:
+            found = lake._check_format()
+            if found < FORMAT_VERSION and not may_be_older:
+                raise LakeTooOld(
+                    f"the lake has format {found}; this is Headwater {version('headwater')}, "
+                    f"which reads format {FORMAT_VERSION}",
+                    where=str(folder),
+                    hint="`headwater run` migrates it, and keeps a copy of its catalog",
+                )
+        except BaseException:
+            con.close()
+            raise
         return lake
 
     def __enter__(self) -> Lake:
@@ -157,7 +175,9 @@ class Lake:
 
     def _is_made(self) -> bool:
         if self._format():
-            self._check_format()
+            found = self._check_format()
+            if found < FORMAT_VERSION:
+                self._migrate(found)
             return True
         self._refuse_strangers()
         return False
@@ -177,17 +197,35 @@ class Lake:
             for table, columns in STATE_TABLES.items():
                 body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
                 self.con.execute(f"CREATE TABLE {dotted('lake', 'headwater', table)} ({body})")
-            commit.note(
-                "lake_format",
-                [
-                    {
-                        "version": FORMAT_VERSION,
-                        "headwater_version": version("headwater"),
-                        "created_at": now(),
-                    }
-                ],
-            )
+            commit.note("lake_format", [_format_row()])
         self._made_at = commit.snapshot_id
+
+    def _migrate(self, found: int) -> None:
+        """Bring the state tables from an older format to this one, in one commit, under the
+        lock that `open` holds."""
+        alive = self.locks.live_runs()
+        if alive:  # of that older Headwater: a run of this one would have migrated the lake
+            raise LakeLocked(
+                f"run {alive[0]}, of an older Headwater, is going on in this lake",
+                where=str(self.folder),
+                hint="wait for it to end; then the lake is migrated",
+            )
+        self._keep_catalog()
+        note = CommitNote(message=f"migrate the lake from format {found} to {FORMAT_VERSION}")
+        with self._transaction(note) as commit:
+            for migration in migrations_from(found):
+                for statement in migration.statements:
+                    self.con.execute(statement)
+            commit.note("lake_format", [_format_row(migrated_from=found)])
+
+    def _keep_catalog(self) -> None:
+        """Put a copy of the catalog aside, whole or not at all. With it in place of the catalog,
+        the older Headwater goes on from here: data files are never changed."""
+        kept = self.folder / f"catalog.before-format-{FORMAT_VERSION}.sqlite"
+        part = kept.with_name(f"{kept.name}.part")
+        part.unlink(missing_ok=True)
+        copy_catalog(self.folder / CATALOG, part)
+        part.replace(kept)
 
     def _format(self) -> tuple[int, str] | None:
         """The lake's format and the Headwater that made it; None where there is none yet."""
@@ -206,7 +244,8 @@ class Lake:
         found = self._format()
         return found[0] if found else 0
 
-    def _check_format(self) -> None:
+    def _check_format(self) -> int:
+        """The lake's format, if it is one that we know."""
         found = self._format()
         if found is None:
             self._refuse_strangers()
@@ -219,6 +258,7 @@ class Lake:
                 where=str(self.folder),
                 hint="upgrade: pip install --upgrade headwater",
             )
+        return found[0]
 
     def _refuse_strangers(self) -> None:
         # One look: another process may make the lake between two.
@@ -428,6 +468,16 @@ class Lake:
         for file in files:
             if file.name not in known:
                 file.unlink(missing_ok=True)
+
+
+def _format_row(migrated_from: int | None = None) -> dict[str, Any]:
+    """A row of `headwater.lake_format`."""
+    return {
+        "version": FORMAT_VERSION,
+        "headwater_version": version("headwater"),
+        "created_at": now(),
+        "migrated_from": migrated_from,
+    }
 
 
 def _no_lake(folder: Path) -> NoLake:

@@ -14,13 +14,15 @@ from typing import Any
 
 from headwater.names import DatasetName
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The version of the state tables. What makes it out of an older one is in `migrations.py`."""
 
 STATE_TABLES: dict[str, dict[str, str]] = {
     "lake_format": {
         "version": "INTEGER",
         "headwater_version": "VARCHAR",
         "created_at": "TIMESTAMP",
+        "migrated_from": "INTEGER",
     },
     "runs": {
         "run_id": "VARCHAR",
