@@ -75,6 +75,7 @@ def test_all_is_well_with_a_sound_lake_and_each_finding_is_told(original):
         "format",
         "files per table",
         "release",
+        "removed datasets",
         "quarantine",
     }
     messages = {f["name"]: f["message"] for f in said["findings"]}

@@ -26,7 +26,7 @@ def model(function: F) -> F: ...
 def model(function: None = None, **options: Any) -> Callable[[F], F]: ...
 def model(function: F | None = None, **options: Any) -> F | Callable[[F], F]:
     """Mark a function as a model. Its keywords are those of a contract: `key`, `columns`,
-    `rules`, `owner`, `tags`, `description`; they must be written out as literals.
+    `rules`, `owner`, `tags`, `renamed_from`, `description`; they must be written out as literals.
 
     The function returns a DuckDB relation, an Arrow table, a Polars or a pandas DataFrame.
     """

@@ -16,6 +16,8 @@ from headwater.engine.session import Limits
 from headwater.errors import HeadwaterError, NotAProject, counted, size_text
 from headwater.findings import Finding, Grade
 from headwater.lake.health import Leftovers, clean, examine_lake
+from headwater.lake.lake import Lake
+from headwater.lake.state import State
 
 _MARKS = {Grade.OK: ("✓", "green"), Grade.WARNING: ("!", "yellow"), Grade.PROBLEM: ("✗", "red")}
 
@@ -60,7 +62,7 @@ def examine(path: str, *, fix: bool = False) -> Iterator[Finding]:
             can_be_read = finding.grade is Grade.OK
         yield finding
     if can_be_read:
-        yield _quarantine(opened)
+        yield from _contents(opened)
 
 
 def _project(path: str) -> tuple[OpenProject | None, list[Finding]]:
@@ -99,18 +101,37 @@ def _removed(found: Leftovers) -> str:
     return f"{files}, {scratch}, {counted(len(found.dead_runs), 'lock')} of killed runs"
 
 
-def _quarantine(opened: OpenProject) -> Finding:
+def _contents(opened: OpenProject) -> Iterator[Finding]:
+    """What the state tables say of the project's datasets."""
     try:
-        with opened.read_lake() as lake:
-            row = lake.con.execute(
-                f"SELECT count(*), count(DISTINCT dataset) FROM {CURRENT_QUARANTINE}"
-            ).fetchone()
+        with opened.read_lake() as lake, lake.reading():
+            yield _removed_datasets(opened, lake.state_within())
+            yield _quarantine(lake)
     except HeadwaterError as error:
-        return _finding("lake", "quarantine", Grade.PROBLEM, error.message, error.hint)
+        yield _finding("lake", "state tables", Grade.PROBLEM, error.message, error.hint)
     except duckdb.Error as error:
-        text = f"it cannot be read: {str(error).splitlines()[0]}"
+        text = f"they cannot be read: {str(error).splitlines()[0]}"
         hint = "`headwater restore` brings back a backup"
-        return _finding("lake", "quarantine", Grade.PROBLEM, text, hint)
+        yield _finding("lake", "state tables", Grade.PROBLEM, text, hint)
+
+
+def _removed_datasets(opened: OpenProject, state: State) -> Finding:
+    """Datasets that the project no longer makes, and whose rows still are in the lake."""
+    made = opened.project.datasets
+    gone = {name for name, table in state.builds if name not in made and state.owner(table) == name}
+    gone = {name for name in gone if not opened.project.is_unread(name)}
+    if not gone:
+        return _finding("lake", "removed datasets", Grade.OK, "none")
+    names = ", ".join(str(name) for name in sorted(gone)[:5])
+    more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
+    hint = "their rows stay as history; a dataset that comes back unchanged finds them"
+    return _finding("lake", "removed datasets", Grade.OK, f"{names}{more}", hint)
+
+
+def _quarantine(lake: Lake) -> Finding:
+    row = lake.con.execute(
+        f"SELECT count(*), count(DISTINCT dataset) FROM {CURRENT_QUARANTINE}"
+    ).fetchone()
     rows, datasets = row or (0, 0)
     if not rows:
         return _finding("lake", "quarantine", Grade.OK, "empty")

@@ -332,11 +332,21 @@ class Lake:
         }
         return Release(max((row[0] for row in rows), default=0), names)
 
+    def renamed_to(self, name: DatasetName) -> DatasetName | None:
+        """What a dataset was renamed to: whoever has taken its built table over."""
+        rows = self._rows(
+            "SELECT max_by(dataset, built_at) FROM lake.headwater.builds WHERE built_table IN "
+            "(SELECT max_by(built_table, built_at) FROM lake.headwater.builds WHERE dataset = ?)",
+            [str(name)],
+        )
+        owner = rows[0][0]
+        return DatasetName.parse(owner) if owner and owner != str(name) else None
+
     def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
         rows = self._records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
             "run_id, built_at FROM lake.headwater.builds QUALIFY row_number() OVER "
-            "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC) = 1"
+            "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC, built_at DESC) = 1"
         )
         builds = map(Build.of, rows)
         return {(build.dataset, build.position.table): build for build in builds}

@@ -232,6 +232,13 @@ class State:
     released: Mapping[DatasetName, Position] = field(default_factory=dict)
     release_id: int = 0
 
+    def owner(self, table: str) -> DatasetName | None:
+        """The dataset that a built table belongs to: whoever recorded a build of it last. Another
+        one that has builds of it was renamed."""
+        found = [build for (_, other), build in self.builds.items() if other == table]
+        newest = max(found, key=lambda build: build.built_at, default=None)
+        return newest.dataset if newest else None
+
     def newest_build(self, dataset: DatasetName, fingerprint: str) -> Build | None:
         """The newest build of a dataset at a fingerprint."""
         found = [

@@ -20,7 +20,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from headwater.analysis.fingerprint import fingerprint
-from headwater.analysis.graph import Graph, select
+from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
@@ -29,10 +29,17 @@ from headwater.ingest.land import Landing, land
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, Release, State
-from headwater.lake.step import StepIdentity, step_row, table_name
+from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
 from headwater.names import DatasetName
-from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
-from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
+from headwater.plan.plan import (
+    Action,
+    Decision,
+    ReleaseDecision,
+    decide_model,
+    decide_release,
+    follow_renames,
+)
+from headwater.project.definitions import Dataset, Project, PythonModel, SourceDataset, SqlModel
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.report import Observer, Report, Silent, StepReport
@@ -118,6 +125,7 @@ class _Run:
         self.state: State = self.lake.state()
         self.schemas.update(self.bound.schemas)
         self.clock = time.monotonic()
+        self.renames = renames(self.graph.datasets)
 
     def carry_out(self) -> Report:
         for name in self.graph.order:
@@ -216,6 +224,58 @@ class _Run:
             there=build.columns if build else {},
         )
 
+    # ---- built tables and their names
+
+    def table(self, name: DatasetName, mark: str) -> str:
+        """The built table of a dataset at a fingerprint; it may carry an earlier name."""
+        build = self.state.newest_build(name, mark)
+        return build.position.table if build else table_name(name, mark)
+
+    def take_over(self, dataset: Dataset, mark: str) -> None:
+        """Take over what was landed or built under an earlier name, where it means the same.
+
+        Raises where the built table of that meaning was taken over by another dataset: two that
+        wrote to one table would not see each other's rows.
+        """
+        name = dataset.name
+        mine = self.state.newest_build(name, mark)
+        owner = self.state.owner(mine.position.table) if mine else None
+        if owner == name:
+            return
+        earlier = [old for old, new in self.renames.items() if new == name]
+        former = next((old for old in earlier if self.owned_build(old, mark)), None)
+        if former:
+            self.rename(former, dataset, mark)
+        elif owner:
+            raise HeadwaterError(
+                f"its built table is now that of {owner}, which it was renamed to",
+                where=f"{dataset.file}:{dataset.line}",
+                hint=f"remove it, or name it back: `renamed_from: {owner}`",
+            )
+
+    def owned_build(self, name: DatasetName, mark: str) -> Build | None:
+        build = self.state.newest_build(name, mark)
+        return build if build and self.state.owner(build.position.table) == name else None
+
+    def rename(self, former: DatasetName, dataset: Dataset, mark: str) -> None:
+        self.flush()
+        lock = self.lock(former)  # whoever still runs with the earlier name has committed then
+        try:
+            build = self.owned_build(former, mark)
+            if build is None:  # another run was faster
+                return
+            reason = f"renamed from {former}"
+            table = build.position.table
+            identity = self.identity(dataset.name, table, mark, Action.RENAME, reason)
+            note = CommitNote(message=f"{former} is now {dataset.name}", run_id=self.run_id)
+            with self.lake.commit(note) as commit:
+                record_rename(commit, identity, build)
+            self.committed += 1
+            self.steps[dataset.name].notes.append(f"{reason}; its rows were taken over")
+        finally:
+            lock.release()
+        self.look_again()
+
     # ---- landing
 
     def land(self, dataset: SourceDataset) -> None:
@@ -228,6 +288,8 @@ class _Run:
         self.steps[name] = step
         identity: StepIdentity | None = None
         try:
+            self.take_over(dataset, mark)
+            table = self.table(name, mark)
             items = self.new_files(dataset, table, step)
             for part in _portions(items):
                 files = "1 new file" if len(part) == 1 else f"{len(part)} new files"
@@ -357,7 +419,7 @@ class _Run:
             lock = self.lock(name)
             decision, mark = self.decide(model)
             step.reason = decision.reason
-            table = table_name(name, mark)
+            table = self.table(name, mark)
             if decision.action is Action.NOTHING:
                 self.positions[name] = self.state.builds[name, table].position
                 self.note_schema(model, _types(self.state.builds[name, table].columns))
@@ -405,6 +467,7 @@ class _Run:
             except duckdb.Error as error:
                 raise explain_failure(model, error) from error
         mark = self.fingerprint(name)
+        self.take_over(model, mark)
         fresh = [given for given in model.inputs if self.group.waiting(given)]
         for given in model.inputs:
             if given not in fresh and given not in self.positions:
@@ -582,6 +645,7 @@ class _Run:
             decision = self.decide_release(before.names)
             report.moves, report.held = decision.moves, decision.held
             report.removed = decision.removed
+            report.renamed = {n: self.renames[n] for n in decision.removed if n in self.renames}
             if not decision.is_empty:
                 report.release = before.release_id + 1
                 self.write_release(commit, report.release, decision)
@@ -602,9 +666,10 @@ class _Run:
         ready = {name: p for name, p in self.positions.items() if name in self.selected}
         whole = not self.options.select
         gone = tuple(sorted(n for n in released if n not in self.graph.datasets)) if whole else ()
-        return decide_release(
+        decision = decide_release(
             self.graph, ready, self.failed, released, gone, atomic=self.options.atomic
         )
+        return follow_renames(decision, self.renames, released)
 
     def write_release(self, commit: Commit, release_id: int, decision: ReleaseDecision) -> None:
         commit.point_views(decision.moves)
