@@ -41,6 +41,7 @@ TABLES = {
     "builds": "One row per commit of a built table: what it holds and what it was computed from.",
     "checks": "One row per check of a step: held or broken, and some of the rows.",
     "quarantine": "The rows that broke a rule: reasons, origin, original content.",
+    "quarantine_outcomes": "What became of rows that left quarantine.",
     "releases": "One row per release.",
     "release_names": "The names that a release moved, and where to; no table means removed.",
 }

@@ -16,6 +16,7 @@ from typing import Any
 from headwater.contract.compile import Fate
 from headwater.engine.session import Limits, connect
 from headwater.errors import FileRefused
+from headwater.ingest.intake import Intake, Manner
 from headwater.ingest.land import land
 from headwater.lake.lake import Lake
 from headwater.lake.locks import Locks
@@ -112,7 +113,8 @@ def _read(folder: Path, dataset: SourceDataset) -> Landed:
         action="land",
         reason="test",
     )
-    landing = land(lake, identity, dataset, discover(folder, dataset.definition.path, "s.t"), [])
+    items = tuple(discover(folder, dataset.definition.path, "s.t"))
+    landing = land(lake, identity, dataset, Intake(manner=Manner.ADD, items=items), [])
     try:
         return Landed(
             rows=_rows(lake, landing.rows_sql()) if landing.files else [],

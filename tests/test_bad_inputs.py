@@ -112,13 +112,61 @@ def test_a_path_that_names_no_file(project, path, message, hint):
     assert hint in errors
 
 
-def test_a_landed_file_that_changes_is_refused_and_keeps_its_rows(project):
-    made = project({"data/good.csv": GOOD})
+UPSERT = """\
+connector: files
+datasets:
+  t:
+    path: data/*.csv
+    write: upsert
+    key: a
+    columns: {a: {type: integer, required: true}, b: varchar}
+"""
+
+
+def test_a_changed_file_of_an_upsert_whose_other_files_are_gone_is_refused(project):
+    made = project({"data/one.csv": GOOD, "data/two.csv": GOOD, "sources/s.yaml": UPSERT})
     made.run()
-    made.write({"data/good.csv": "a,b\n9,x\n"})
+    made.write({"data/one.csv": "a,b\n9,x\n"})
+    (made.folder / "data/two.csv").unlink()
     report = made.run()
     assert report.exit_code == 1
-    assert "has changed since it was landed" in report.refused["data/good.csv"]
+    assert "data/two.csv, which was landed too, is not there" in report.refused["data/one.csv"]
+    assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,)]
+
+
+def test_a_changed_file_that_cannot_be_read_keeps_its_rows(project):
+    made = project({"data/good.csv": GOOD})
+    made.run()
+    made.write({"data/good.csv": ""})
+    report = made.run()
+    assert report.exit_code == 1
+    assert "empty" in report.refused["data/good.csv"]
+    assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,)]
+
+
+def test_a_replaced_dataset_of_which_a_file_cannot_be_read_stays_as_it_is(project):
+    source = UPSERT.replace("upsert", "replace")
+    made = project({"data/one.csv": GOOD, "sources/s.yaml": source})
+    made.run()
+    made.write({"data/one.csv": "a,b\n9,x\n", "data/two.csv": ""})
+    report = made.run()
+    assert report.exit_code == 1
+    assert "data/two.csv cannot be read" in str(report.failed[0].error)
+    assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,)]
+
+
+def test_a_changed_contract_whose_files_are_gone_is_refused_unless_told(project):
+    made = project({"data/one.csv": GOOD, "data/two.csv": "a,b\n3,z\n"})
+    made.run()
+    (made.folder / "data/two.csv").unlink()
+    text = (made.folder / "sources/s.yaml").read_text()
+    made.write({"sources/s.yaml": text.replace("integer", "bigint")})
+    report = made.run()
+    error = report.failed[0].error
+    assert "1 file that it was landed from: data/two.csv" in error.message
+    assert "--from-now" in error.hint
+    assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,), (3,)]
+    assert made.run(from_now=True).exit_code == 0
     assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,)]
 
 

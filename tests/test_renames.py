@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import headwater as hw
 from headwater.errors import ProjectMistakes, UnknownDataset
 from headwater.names import DatasetName
 from headwater.plan.plan import ReleaseDecision, follow_renames
-from tests.conftest import SOURCE
+from tests.conftest import SOURCE, Made
 from tests.plan.test_release import NEW, OLD
 
 MODELS = {"models/m/x.sql": "SELECT a FROM s.t", "models/m/y.sql": "SELECT count(*) AS n FROM m.x"}
@@ -32,11 +33,19 @@ def positions(made) -> dict[str, str]:
     return {dataset: table for dataset, table in rows if table}
 
 
-@pytest.fixture
-def ran(project):
-    made = project({**DATA, **MODELS})
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    made = Made(tmp_path_factory.mktemp("renames") / "project")
+    made.write({"headwater.yaml": "name: test\n", "sources/s.yaml": SOURCE, **DATA, **MODELS})
     assert made.run().exit_code == 0
     return made
+
+
+@pytest.fixture
+def ran(original, tmp_path):
+    """A project that was run once. (Nothing has its lake open, so a plain copy is whole.)"""
+    shutil.copytree(original.folder, tmp_path / "project")
+    return Made(tmp_path / "project")
 
 
 def test_a_renamed_source_is_taken_over_without_landing_anything_again(ran):
@@ -75,6 +84,22 @@ def test_a_renamed_source_goes_on_where_it_was(ran):
     assert code == 0
     assert [line["dataset"] for line in lines] == ["s.u", "s.u", "s.t"]
     assert sum(line["landed"] - line["removed"] for line in lines) == lines[0]["rows_after"] == 4
+    code, out, _ = ran.cli("quarantine", "list", "s.u", "--json")
+    assert code == 0
+    assert [row["id"] for row in json.loads(out)["rows"]] == ["s.u/2/2", "s.t/1/3"]
+
+
+def test_a_file_that_changes_after_the_rename_replaces_its_rows_of_before(ran):
+    ran.write(
+        {"sources/s.yaml": renamed(SOURCE, "s.t", "u"), "models/m/x.sql": "SELECT a FROM s.u"}
+    )
+    assert ran.run().exit_code == 0
+    ran.write({"data/a.csv": "a,b\n7,x\n"})
+    assert ran.run().exit_code == 0
+    assert ran.ask("SELECT a FROM s.u") == [(7,)]
+    code, out, _ = ran.cli("quarantine", "list", "--json")
+    assert (code, json.loads(out)["rows"]) == (0, [])
+    assert ran.balances()
 
 
 def test_a_renamed_model_is_taken_over_without_a_build(ran):

@@ -38,15 +38,27 @@ class OpenProject:
         *,
         select: Sequence[str] | str = (),
         rebuild: bool = False,
+        reland: Sequence[str] | str = (),
+        from_now: bool = False,
         atomic: bool = False,
         observer: Observer | None = None,
         command: str = "run",
     ) -> Report:
-        """Land, build, check and release. What fails is in the report, not raised."""
+        """Land, build, check and release. What fails is in the report, not raised.
+
+        reland     sources (or datasets) whose files are landed again, changed or not.
+        from_now   go on without files that an earlier contract landed and that are gone.
+        """
         from headwater.run.run import Options, run
 
-        words = [select] if isinstance(select, str) else list(select)
-        options = Options(select=words, rebuild=rebuild, atomic=atomic, command=command)
+        options = Options(
+            select=_words(select),
+            rebuild=rebuild,
+            reland=[_source_selector(word) for word in _words(reland)],
+            from_now=from_now,
+            atomic=atomic,
+            command=command,
+        )
         with self.open_lake() as lake:
             return run(self.project, self.graph, self.bound, lake, options, observer)
 
@@ -71,6 +83,15 @@ class OpenProject:
     def read_lake(self) -> Lake:
         """The project's lake, read-only. Raises NoLake."""
         return _read_lake(self.project.folder, self.project.settings)
+
+
+def _words(given: Sequence[str] | str) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _source_selector(word: str) -> str:
+    """A source's name alone means all of its datasets."""
+    return word if "." in word or ":" in word else f"source:{word}"
 
 
 def read_lake(path: str | Path = ".") -> Lake:

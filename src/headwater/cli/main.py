@@ -95,6 +95,16 @@ def run(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build the selected models though up to date.")
     ] = False,
+    reland: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reland", metavar="SOURCE", help="Land a source's files again, changed or not."
+        ),
+    ] = None,
+    from_now: Annotated[
+        bool,
+        typer.Option("--from-now", help="Go on without files that an earlier contract landed."),
+    ] = False,
     atomic: Annotated[
         bool, typer.Option("--atomic", help="Release nothing if anything fails.")
     ] = False,
@@ -110,6 +120,8 @@ def run(
         project=project,
         select=select or [],
         rebuild=rebuild,
+        reland=reland or [],
+        from_now=from_now,
         atomic=atomic,
         show_traceback=show_traceback,
     )

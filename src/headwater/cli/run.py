@@ -18,7 +18,15 @@ from headwater.run.report import Report, StepReport
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", "yellow")}
 
 
-def command(out: Output, project: str, select: list[str], rebuild: bool, atomic: bool) -> int:
+def command(
+    out: Output,
+    project: str,
+    select: list[str],
+    rebuild: bool,
+    reland: list[str],
+    from_now: bool,
+    atomic: bool,
+) -> int:
     opened = open_project(project)
     progress: Any = nullcontext()
     if out.is_terminal:
@@ -31,7 +39,14 @@ def command(out: Output, project: str, select: list[str], rebuild: bool, atomic:
         )
     with progress:
         observer = _Shower(out, progress if out.is_terminal else None)
-        report = opened.run(select=select, rebuild=rebuild, atomic=atomic, observer=observer)
+        report = opened.run(
+            select=select,
+            rebuild=rebuild,
+            reland=reland,
+            from_now=from_now,
+            atomic=atomic,
+            observer=observer,
+        )
     if out.is_json:
         out.json(report.as_dict())
     else:
@@ -92,7 +107,8 @@ def _words(step: StepReport) -> str:
         if step.action == "land":
             rows = f"{line.received:,} received, {line.landed:,} landed"
         parts.append(rows)
-        for word in ("quarantined", "deduplicated", "dropped"):
+        words = ("updated", "unchanged", "removed") if step.action == "land" else ()
+        for word in (*words, "quarantined", "deduplicated", "dropped"):
             if count := getattr(line, word):
                 parts.append(f"{count:,} {word}")
         for word in ("nulled", "defaulted", "clipped"):
@@ -125,4 +141,6 @@ def _summary(out: Output, report: Report) -> None:
         )
     elif not report.refused:
         words = "nothing to do: no new files, all models up to date"
+        if any(step.status == "done" for step in report.steps):
+            words = "no release: what landed changed no row"
         out.line(f"{words}, {report.seconds:.1f} s", "green")

@@ -179,7 +179,7 @@ def _plan_columns(contract: Contract, fields: Mapping[str, Type], otherwise: Rem
         wanted = column.from_ or name
         field = wanted if wanted in fields else by_folded.get(wanted.lower(), "")
         given = fields[field] if field else column.type
-        required = column.required or name in contract.key
+        required = column.required or name in contract.never_missing
         plans.append(_plan_column(name, column, field, given, required, otherwise))
     return plans
 

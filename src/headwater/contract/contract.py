@@ -49,6 +49,11 @@ class OnDuplicate(StrEnum):
     """The row goes to quarantine as `key.duplicate`. The default on sources."""
     KEEP_FIRST = "keep first"
     """The row is left out, and counted as deduplicated."""
+    KEEP_LAST = "keep last"
+    """The row stays and the earlier one goes. The default with `write: upsert`."""
+    LATEST = "latest by COLUMN"
+    """The row with the greatest value of COLUMN stays, among equal ones the last; a NULL is less
+    than any value."""
     FAIL = "fail"
     """The step fails. The default on models."""
 
@@ -82,6 +87,28 @@ def _as_remedy(value: Any) -> Any:
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+_LATEST_BY = "latest by "
+_PLAIN_DUPLICATES = tuple(d.value for d in OnDuplicate if d is not OnDuplicate.LATEST)
+
+
+def _as_on_duplicate(value: Any) -> Any:
+    """`keep  last` -> `keep last`; `latest by  at` -> `latest by at`."""
+    words = str(value).split(maxsplit=2)
+    if [word.lower() for word in words[:2]] == ["latest", "by"] and len(words) == 3:
+        return f"{_LATEST_BY}{words[2].strip()}"
+    plain = " ".join(words).lower()
+    if plain in _PLAIN_DUPLICATES:
+        return plain
+    raise PydanticCustomError(
+        "on_duplicate",
+        "`on_duplicate` is one of {known}",
+        {
+            "known": ", ".join(d.value for d in OnDuplicate),
+            "hint": suggestion(plain, _PLAIN_DUPLICATES),
+        },
+    )
 
 
 def _as_expression(value: Any) -> str:
@@ -231,9 +258,9 @@ class Contract(Definition):
     is taken over where the rest of the definition means the same."""
     key: Words = ()
     """The columns that name a row; never missing."""
-    on_duplicate: OnDuplicate | None = None
-    """What happens to a row whose key is there already. Default: quarantine on sources, fail on
-    models."""
+    on_duplicate: Annotated[str, BeforeValidator(_as_on_duplicate)] | None = None
+    """What happens to a row whose key is there already: quarantine, keep first, keep last,
+    latest by COLUMN, or fail. Default: quarantine on sources, fail on models."""
     columns: dict[str, Column] = Field(default_factory=dict)
     """Column -> its type and rules, in the order in which they land."""
     rules: tuple[Rule, ...] = ()
@@ -269,6 +296,24 @@ class Contract(Definition):
                     },
                 )
         return self
+
+    @property
+    def never_missing(self) -> tuple[str, ...]:
+        """The columns without whose values a row has no place."""
+        return self.key
+
+    @property
+    def duplicates(self) -> OnDuplicate | None:
+        """What `on_duplicate` says, without its column."""
+        if self.on_duplicate is None:
+            return None
+        return OnDuplicate.LATEST if self.latest_by else OnDuplicate(self.on_duplicate)
+
+    @property
+    def latest_by(self) -> str:
+        """The column of `on_duplicate: latest by COLUMN`; "" without."""
+        said = self.on_duplicate or ""
+        return said.removeprefix(_LATEST_BY) if said.startswith(_LATEST_BY) else ""
 
     def completed(self, schema: Mapping[str, Type]) -> Contract:
         """The contract of a result with these columns: all of them, in their order, each with

@@ -10,10 +10,9 @@ file and 20,000 quarantined records.
 
 from __future__ import annotations
 
-import json
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -23,257 +22,27 @@ from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.engine.judge import (
-    Verdict,
     count_reasons,
     explain,
     judge,
     repeated_keys,
 )
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
-from headwater.lake.commit import Commit, at, now
+from headwater.ingest.intake import Intake, Manner
+from headwater.ingest.landing import Landing, ReadFile, numbered, record_number
+from headwater.ingest.merge import merging_of, work_out_changes
+from headwater.ingest.writing import HELPERS
+from headwater.lake.commit import at
 from headwater.lake.lake import Lake
-from headwater.lake.ledger import Ledger
 from headwater.lake.locks import unwritable
 from headwater.lake.state import LandedFile
-from headwater.lake.step import (
-    PREWRITTEN_ROWS,
-    StepIdentity,
-    give_way_if_moved,
-    record,
-    write_ahead,
-)
-from headwater.names import DatasetName
-from headwater.project.definitions import Origin, SourceDataset
+from headwater.lake.step import PREWRITTEN_ROWS, StepIdentity, write_ahead
+from headwater.project.definitions import VALIDITY, Origin, SourceDataset, Write
 from headwater.sources.batch import REASONS, Batch, Item, OpenItem
 from headwater.sources.files.connector import open_file
 from headwater.sql.quote import ident, literal
 
 DISK_WORDS = ("no space left", "disk is full", "file too large", "out of disk", "out of memory")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadFile:
-    """One file, judged.
-
-    fragments   how many pieces of it are no records.
-    shifted     the temp table that tells how many of them stand before a row; "" without any.
-    broken      rule -> rows that broke it.
-    repeats     rows whose key was there before.
-    is_mended   whether its reader had to read it in another way than at first.
-    """
-
-    item: Item
-    file_id: int
-    content_hash: str
-    compiled: Compiled
-    verdict: Verdict
-    fragments: int
-    shifted: str
-    notes: tuple[str, ...]
-    broken: dict[str, int]
-    repeats: int = 0
-    is_mended: bool = False
-
-
-@dataclass
-class Landing:
-    """A landing step between its phases. See `ComputedStep`."""
-
-    identity: StepIdentity
-    dataset: SourceDataset
-    awaiting: tuple[DatasetName, ...] = ()
-    files: list[ReadFile] = field(default_factory=list)
-    refused: list[tuple[Item, FileRefused]] = field(default_factory=list)
-    columns: dict[str, Type] = field(default_factory=dict)
-    quarantine_table: str = ""
-    repeats_table: str = ""
-    deduplicated: int = 0
-    prewritten: Path | None = None
-    row_count: int = 0
-    notes: list[str] = field(default_factory=list)
-    temp_tables: list[str] = field(default_factory=list)
-
-    # ---- what it says
-
-    @property
-    def broken(self) -> dict[str, int]:
-        """Reason -> rows, over all files."""
-        found: dict[str, int] = {}
-        for file in self.files:
-            for reason, count in file.broken.items():
-                found[reason] = found.get(reason, 0) + count
-        return found
-
-    @property
-    def remedies(self) -> dict[str, Remedy]:
-        """Rule -> its remedy."""
-        return {c.code: c.remedy for file in self.files for c in file.compiled.checks}
-
-    def sum(self, fate: Fate) -> int:
-        return sum(file.verdict.count(fate) for file in self.files)
-
-    # ---- apply
-
-    def apply(self, commit: Commit) -> Ledger:
-        """See `ComputedStep`."""
-        give_way_if_moved(commit, self.identity)
-        table = self.identity.table
-        before = commit.count(table) if self.identity.expected else 0
-        landed = self._append(commit)
-        ledger = Ledger(
-            dataset=self.identity.dataset,
-            received=sum(file.verdict.received + file.fragments for file in self.files),
-            landed=landed,
-            deduplicated=self.deduplicated,
-            dropped=self.sum(Fate.DROPPED),
-            quarantined=self._write_quarantine(commit),
-            rows_before=before,
-            rows_after=commit.count(table),
-            nulled=sum(file.verdict.nulled for file in self.files),
-            defaulted=sum(file.verdict.defaulted for file in self.files),
-            clipped=sum(file.verdict.clipped for file in self.files),
-        )
-        self._write_files(commit)
-        self._write_checks(commit)
-        record(
-            commit,
-            self.identity,
-            ledger,
-            columns=self.types,
-            inputs={},
-            definition=json.dumps(self.dataset.definition.model_dump(mode="json"), default=str),
-        )
-        return ledger
-
-    @property
-    def types(self) -> dict[str, str]:
-        return {name: kind.sql for name, kind in self.columns.items()}
-
-    def _append(self, commit: Commit) -> int:
-        table = self.identity.table
-        if self.identity.expected is None:
-            commit.create_empty(table, self.types)
-        else:
-            commit.add_columns(table, self.types, self.identity.there)
-        if self.prewritten:
-            commit.register_file(table, self.prewritten)
-            return self.row_count
-        return commit.append(table, list(self.columns), self.rows_sql())
-
-    def rows_sql(self) -> str:
-        """The rows that land, of all files."""
-        return " UNION ALL BY NAME ".join(self._file_rows(file) for file in self.files)
-
-    def _file_rows(self, file: ReadFile) -> str:
-        names = [ident(name) for name, _ in file.compiled.columns]
-        picked = [*names, f"CAST({file.file_id} AS BIGINT) AS _file_id"]
-        if self.dataset.definition.origin is Origin.RECORD:
-            picked.append(f"{_record(file)} AS _record")
-        source = _numbered(file)
-        wanted = f"_fate = {Fate.LANDED.value}"
-        if self.repeats_table and file.repeats:
-            gone = f"SELECT _row FROM {ident(self.repeats_table)} WHERE file_id = {file.file_id}"
-            wanted += f" AND _row NOT IN ({gone})"
-        return f"SELECT {', '.join(picked)} FROM {source} WHERE {wanted}"
-
-    def _write_quarantine(self, commit: Commit) -> int:
-        if not self.quarantine_table:
-            return 0
-        name = literal(str(self.identity.dataset))
-        sql = (
-            "INSERT INTO lake.headwater.quarantine SELECT "
-            f"{name} || '/' || file_id || '/' || record, {name}, "
-            f"{literal(self.identity.table)}, reasons, path, "
-            f"line, file_id, record, content, {literal(self.identity.run_id)}, "
-            f"{self.identity.step}, {literal(now())} "
-            f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record"
-        )
-        row = commit.con.execute(sql).fetchone()
-        return int(row[0]) if row else 0
-
-    def _write_files(self, commit: Commit) -> None:
-        moment = now()
-        common = {
-            "dataset": str(self.identity.dataset),
-            "built_table": self.identity.table,
-            "run_id": self.identity.run_id,
-            "step": self.identity.step,
-            "seen_at": moment,
-        }
-        rows = [
-            {
-                **common,
-                "file_id": file.file_id,
-                "path": file.item.path,
-                "status": "landed",
-                "reason": "; ".join(file.notes) or None,
-                "size_bytes": file.item.size_bytes,
-                "modified_at": file.item.modified_at,
-                "content_hash": file.content_hash,
-                "records": file.verdict.received + file.fragments,
-                "landed": file.verdict.count(Fate.LANDED) - file.repeats,
-                "quarantined": file.verdict.count(Fate.QUARANTINED)
-                + file.fragments
-                + (0 if self.deduplicated else file.repeats),
-            }
-            for file in self.files
-        ]
-        rows += [
-            {
-                **common,
-                "path": item.path,
-                "status": "refused",
-                "reason": error.message,
-                "size_bytes": item.size_bytes,
-                "modified_at": item.modified_at,
-            }
-            for item, error in self.refused
-        ]
-        commit.note("files", rows)
-
-    def _write_checks(self, commit: Commit) -> None:
-        remedies = self.remedies
-        moment = now()
-        commit.note(
-            "checks",
-            [
-                {
-                    "run_id": self.identity.run_id,
-                    "step": self.identity.step,
-                    "dataset": str(self.identity.dataset),
-                    "check_name": code,
-                    "remedy": remedies.get(code, Remedy.QUARANTINE).value,
-                    "status": "broken",
-                    "failed_rows": count,
-                    "checked_at": moment,
-                }
-                for code, count in self.broken.items()
-            ],
-        )
-
-    def discard(self, lake: Lake) -> None:
-        """See `ComputedStep`."""
-        for table in self.temp_tables:
-            lake.con.execute(f"DROP TABLE IF EXISTS {ident(table)}")
-        self.temp_tables.clear()
-
-
-def _numbered(file: ReadFile) -> str:
-    """The judged table with each row's place (`_row`, from 0) and how many fragments stand
-    before it (`_shift`)."""
-    row = file.verdict.row
-    number = "" if row == "_row" else f", {row} AS _row"
-    rows = f"(SELECT *{number} FROM {ident(file.verdict.table)})"
-    if not file.shifted:
-        return f"(SELECT *, 0 AS _shift FROM {rows})"
-    return (
-        f"(SELECT r.*, coalesce(s.shift, 0) AS _shift FROM {rows} r "
-        f"ASOF LEFT JOIN {ident(file.shifted)} s ON r._row >= s.from_row)"
-    )
-
-
-def _record(file: ReadFile) -> str:
-    return "CAST(_row + 1 + _shift AS BIGINT)"
 
 
 # ---- compute -------------------------------------------------------------------------------
@@ -283,42 +52,48 @@ def land(
     lake: Lake,
     identity: StepIdentity,
     dataset: SourceDataset,
-    items: Sequence[Item],
+    intake: Intake,
     landed: Iterable[LandedFile],
     progress: Callable[[str], None] = lambda _: None,
 ) -> Landing:
-    """Read `items` under the dataset's contract: the compute phase of a landing step.
+    """Read files under the dataset's contract: the compute phase of a landing step.
 
-    landed   the files that this built table holds already.
+    landed   what this built table's files are known as, of each path the newest.
 
     Raises ContractBroken where rows break a rule whose remedy is `fail`; a file that cannot be
     read is in the landing's `refused`.
     """
-    landing = Landing(identity, dataset)
-    known = {file.content_hash: file.path for file in landed if file.status == "landed"}
+    landing = Landing(identity, dataset, intake)
+    landed = list(landed)
+    known = {file.content_hash: file.path for file in landed if file.is_landed}
     next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
     scratch = lake.folder / "tmp" / identity.run_id
     try:
         scratch.mkdir(parents=True, exist_ok=True)
-        for item in items:
+        for item in intake.items:
             progress(item.path)
+            file_id, version = _number(intake, item, next_id)
             try:
-                file = _read_file(lake.con, landing, item, next_id, scratch)
+                file = _read_file(lake.con, landing, item, (file_id, version), scratch)
             except FileRefused as refused:
                 landing.refused.append((item, refused))
                 continue
-            if other := known.get(file.content_hash):
+            other = known.get(file.content_hash, item.path)
+            if other != item.path:
                 landing.notes.append(f"{item.path} has the same content as {other}")
             known[file.content_hash] = item.path
             landing.files.append(file)
-            next_id += 1
+            next_id = max(next_id, file_id + 1)
         _refuse_failed_rows(landing)
+        _refuse_half(landing)
         _set_columns(landing)
-        if dataset.contract.key and landing.files:
+        if landing.files and _finds_repeats(landing):
             _find_repeats(lake, landing, scratch)
         landing.row_count = landing.sum(Fate.LANDED) - sum(f.repeats for f in landing.files)
+        if (landing.files or intake.gone) and (merging := merging_of(landing)):
+            work_out_changes(lake, landing, merging)
         if landing.row_count > PREWRITTEN_ROWS:
-            landing.prewritten = write_ahead(lake, identity, _ordered(landing))
+            landing.prewritten = write_ahead(lake, identity, landing.rows_to_write())
             _drop_judged(lake, landing)
     except OSError as error:
         landing.discard(lake)
@@ -332,9 +107,34 @@ def land(
     return landing
 
 
-def _ordered(landing: Landing) -> str:
-    names = ", ".join(ident(name) for name in landing.columns)
-    return f"SELECT {names} FROM ({landing.rows_sql()})"
+def _number(intake: Intake, item: Item, next_id: int) -> tuple[int, int]:
+    """A file's id and version. A file whose own rows are exchanged keeps its id, so that a row
+    that did not change keeps its origin."""
+    before = intake.before.get(item.path)
+    if intake.manner is Manner.REWRITE and before and before.file_id is not None:
+        return before.file_id, (before.version or 1) + 1
+    return next_id, 1
+
+
+def _refuse_half(landing: Landing) -> None:
+    """Raise where not all could be read of what only makes sense as a whole."""
+    if landing.intake.manner is Manner.WHOLE and landing.refused:
+        item, error = landing.refused[0]
+        raise HeadwaterError(
+            f"{item.path} cannot be read, and the dataset is what all its files say: "
+            f"{error.message}",
+            where=str(landing.identity.dataset),
+            hint=error.hint,
+        )
+
+
+def _finds_repeats(landing: Landing) -> bool:
+    """Whether rows whose key came before are looked for one by one; where they take each other's
+    place, the write mode does it."""
+    definition = landing.dataset.definition
+    if not definition.key or definition.write in (Write.UPSERT, Write.HISTORY):
+        return False
+    return definition.duplicates not in (OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
 
 
 def _drop_judged(lake: Lake, landing: Landing) -> None:
@@ -343,8 +143,13 @@ def _drop_judged(lake: Lake, landing: Landing) -> None:
 
 
 def _read_file(
-    con: duckdb.DuckDBPyConnection, landing: Landing, item: Item, file_id: int, scratch: Path
+    con: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    item: Item,
+    number: tuple[int, int],
+    scratch: Path,
 ) -> ReadFile:
+    file_id, version = number
     table = f"batch_{landing.identity.step}_{file_id}"
     opened = open_file(con, item, landing.dataset.definition, scratch)
     try:
@@ -376,6 +181,7 @@ def _read_file(
         file = ReadFile(
             item=item,
             file_id=file_id,
+            version=version,
             content_hash=opened.batch.content_hash,
             compiled=compiled,
             verdict=verdict,
@@ -412,7 +218,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
         name
         for name in compiled.missing
         if contract.columns[name].default is None
-        and (contract.columns[name].required or name in contract.key)
+        and (contract.columns[name].required or name in contract.never_missing)
     ]
     if needed and batch.fields:
         wanted = [contract.columns[name].from_ or name for name in needed]
@@ -439,7 +245,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
     return compiled
 
 
-_OURS = {*ORIGIN_COLUMNS, "_row", "_shift"}
+_OURS = {*ORIGIN_COLUMNS, "_row", "_shift", *HELPERS}
 
 
 def _unreadable(item: Item, error: duckdb.Error) -> HeadwaterError:
@@ -490,9 +296,9 @@ def _quarantine(
     file.broken.update(count_reasons(con, explained))
     con.execute(
         f"CREATE TEMP TABLE {ident(rejected)} AS "
-        f"SELECT {_record(file)} AS record, {_causes(file)} AS reasons, "
+        f"SELECT {record_number(file)} AS record, {_causes(file)} AS reasons, "
         "CAST(to_json(b._raw) AS VARCHAR) AS content "
-        f"FROM {_numbered(file)} b JOIN {ident(explained)} e ON b._row = e._id "
+        f"FROM {numbered(file)} b JOIN {ident(explained)} e ON b._row = e._id "
         f"WHERE e._fate = {Fate.QUARANTINED.value}"
     )
     if file.fragments:
@@ -530,10 +336,16 @@ def _add_to_quarantine(
     opened.originals(_sorted_records(con, rejected), texts)
     con.execute(
         f"INSERT INTO {ident(landing.quarantine_table)} "
-        f"SELECT {file.file_id}, r.record, t.line, {literal(file.item.path)}, r.reasons, "
+        f"SELECT {file.file_id}, {literal(_version(file))}, r.record, t.line, "
+        f"{literal(file.item.path)}, r.reasons, "
         f"coalesce(t.content, r.content) FROM {ident(rejected)} r "
         f"LEFT JOIN {ident(texts)} t ON r.record = t.record"
     )
+
+
+def _version(file: ReadFile) -> str:
+    """What a quarantined row's id says of its file's version: nothing for the first."""
+    return f".{file.version}" if file.version > 1 else ""
 
 
 def _sorted_records(con: duckdb.DuckDBPyConnection, table: str) -> array[int]:
@@ -551,7 +363,8 @@ def _make_quarantine(con: duckdb.DuckDBPyConnection, landing: Landing) -> None:
     landing.quarantine_table = f"quarantine_{landing.identity.step}"
     landing.temp_tables.append(landing.quarantine_table)
     con.execute(
-        f"CREATE TEMP TABLE {ident(landing.quarantine_table)} (file_id BIGINT, record BIGINT, "
+        f"CREATE TEMP TABLE {ident(landing.quarantine_table)} "
+        "(file_id BIGINT, version VARCHAR, record BIGINT, "
         "line BIGINT, path VARCHAR, reasons VARCHAR[], content VARCHAR)"
     )
 
@@ -573,13 +386,18 @@ def _refuse_failed_rows(landing: Landing) -> None:
     )
 
 
+_MOMENT = parse_type("TIMESTAMP")
+
+
 def _set_columns(landing: Landing) -> None:
     """The table's columns: the contract's, those kept from any file so far, the origin."""
+    is_history = landing.dataset.definition.write is Write.HISTORY
+    ours = VALIDITY if is_history else ()
     columns: dict[str, Type] = {
         name: column.type for name, column in landing.dataset.contract.columns.items()
     }
     for name, stored in landing.identity.there.items():
-        if name not in ORIGIN_COLUMNS:
+        if name not in ORIGIN_COLUMNS and name not in ours:
             columns.setdefault(name, parse_type(stored))
     folded = {name.lower(): name for name in columns}
     for file in landing.files:
@@ -592,6 +410,10 @@ def _set_columns(landing: Landing) -> None:
                     where=file.item.path,
                     hint=f"give it a type in the contract: {name}: {{type: …}}",
                 )
+    if is_history:
+        by = landing.dataset.contract.latest_by
+        moment = landing.dataset.contract.columns[folded[by.lower()]].type if by else _MOMENT
+        columns.update(dict.fromkeys(VALIDITY, moment))
     columns["_file_id"] = ORIGIN_COLUMNS["_file_id"]
     if landing.dataset.definition.origin is Origin.RECORD:
         columns["_record"] = ORIGIN_COLUMNS["_record"]
@@ -609,7 +431,7 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
         f"FROM {ident(file.verdict.table)} WHERE _fate = {Fate.LANDED.value}"
         for file in landing.files
     )
-    existing = at(landing.identity.expected) if landing.identity.expected else None
+    existing = _rows_that_stay(landing)
     table = f"repeats_{landing.identity.step}"
     landing.temp_tables.append(table)
     con.execute(
@@ -623,7 +445,7 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
         return
     total = sum(counts.values())
     landing.repeats_table = table
-    action = contract.on_duplicate or OnDuplicate.QUARANTINE
+    action = contract.duplicates or OnDuplicate.QUARANTINE
     if action is OnDuplicate.FAIL:
         raise ContractBroken(
             f"{total} rows repeat the key ({', '.join(key)})",
@@ -641,6 +463,16 @@ def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
         landing.deduplicated = total
 
 
+def _rows_that_stay(landing: Landing) -> str | None:
+    """The rows of the table that this landing leaves where they are, as SQL."""
+    position, intake = landing.identity.expected, landing.intake
+    if position is None or intake.manner is Manner.WHOLE:
+        return None
+    files = [str(file.file_id) for file in landing.withdrawn]
+    rows = at(position)
+    return f"(SELECT * FROM {rows} WHERE _file_id NOT IN ({', '.join(files)}))" if files else rows
+
+
 def _quarantine_repeats(
     con: duckdb.DuckDBPyConnection, landing: Landing, file: ReadFile, repeats: str, scratch: Path
 ) -> None:
@@ -648,9 +480,9 @@ def _quarantine_repeats(
     landing.temp_tables.append(rejected)
     names = ", ".join(f"{ident(n)} := b.{ident(n)}" for n, _ in file.compiled.columns)
     con.execute(
-        f"CREATE TEMP TABLE {ident(rejected)} AS SELECT {_record(file)} AS record, "
+        f"CREATE TEMP TABLE {ident(rejected)} AS SELECT {record_number(file)} AS record, "
         f"['key.duplicate'] AS reasons, CAST(to_json(struct_pack({names})) AS VARCHAR) AS content "
-        f"FROM {_numbered(file)} b "
+        f"FROM {numbered(file)} b "
         f"WHERE _row IN (SELECT _row FROM {ident(repeats)} WHERE file_id = {file.file_id})"
     )
     opened = open_file(con, file.item, landing.dataset.definition, scratch)

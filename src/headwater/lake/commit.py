@@ -34,6 +34,16 @@ def at(position: Position) -> str:
     return f"(SELECT * FROM {built(position.table)} AT (VERSION => {position.snapshot_id}))"
 
 
+def with_ids(position: Position, names: Sequence[str], row_id: str) -> str:
+    """A SELECT of a built table's columns at its snapshot, and of each row's id as `row_id`: it
+    stays a row's own until the row is removed."""
+    picked = ", ".join(ident(name) for name in names)
+    return (
+        f"SELECT {picked}, rowid AS {ident(row_id)} "
+        f"FROM {built(position.table)} AT (VERSION => {position.snapshot_id})"
+    )
+
+
 class Commit:
     """An open commit.
 
@@ -88,6 +98,28 @@ class Commit:
         self.con.execute(
             f"CALL ducklake_add_data_files('lake', {literal(table)}, {literal(str(path))}, "
             "schema => 'built', allow_missing => true)"
+        )
+
+    def remove(self, table: str, rows: str) -> int:
+        """Remove rows from a built table: those whose ids the query `rows` gives (`rowid`, as
+        `with_ids` reads them). Earlier snapshots keep them. Returns how many."""
+        return self._count_of(f"DELETE FROM {built(table)} WHERE rowid IN ({rows})")
+
+    def end_quarantine(
+        self, dataset: DatasetName, table: str, which: str, outcome: str, run_id: str, step: int
+    ) -> int:
+        """Note what became of a built table's quarantined rows that `which` (SQL over
+        `headwater.quarantine`) picks, but for those that have ended already. Returns how many.
+
+        dataset   whose table it is now; rows of before it was renamed carry its earlier name.
+        """
+        ended = "lake.headwater.quarantine_outcomes"
+        return self._count_of(
+            f"INSERT INTO {ended} SELECT id, {literal(str(dataset))}, built_table, "
+            f"{literal(outcome)}, {literal(run_id)}, {step}, {literal(now())} "
+            f"FROM lake.headwater.quarantine WHERE built_table = {literal(table)} "
+            f"AND ({which}) AND id NOT IN "
+            f"(SELECT id FROM {ended} WHERE built_table = {literal(table)})"
         )
 
     def empty(self, table: str) -> int:

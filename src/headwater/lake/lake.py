@@ -353,9 +353,10 @@ class Lake:
 
     def _newest_files(self) -> dict[tuple[str, str], LandedFile]:
         rows = self._records(
-            "SELECT dataset, built_table, file_id, path, status, reason, size_bytes, modified_at, "
-            "content_hash, records FROM lake.headwater.files QUALIFY row_number() OVER "
-            "(PARTITION BY built_table, path ORDER BY status = 'landed' DESC, seen_at DESC) = 1"
+            "SELECT dataset, built_table, file_id, version, path, status, reason, size_bytes, "
+            "modified_at, content_hash, records FROM lake.headwater.files QUALIFY "
+            "row_number() OVER (PARTITION BY built_table, path "
+            "ORDER BY status = 'refused', seen_at DESC) = 1"
         )
         return {(file.built_table, file.path): file for file in map(LandedFile.of, rows)}
 

@@ -47,7 +47,22 @@ class Migration:
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         version=2,
-        statements=(add_column("lake_format", "migrated_from", "INTEGER"),),
+        statements=(
+            add_column("lake_format", "migrated_from", "INTEGER"),
+            add_column("files", "version", "INTEGER"),
+            add_table(
+                "quarantine_outcomes",
+                {
+                    "id": "VARCHAR",
+                    "dataset": "VARCHAR",
+                    "built_table": "VARCHAR",
+                    "outcome": "VARCHAR",
+                    "run_id": "VARCHAR",
+                    "step": "INTEGER",
+                    "ended_at": "TIMESTAMP",
+                },
+            ),
+        ),
     ),
 )
 """All of them, oldest first, without a gap."""

@@ -68,6 +68,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "dataset": "VARCHAR",
         "built_table": "VARCHAR",
         "file_id": "BIGINT",
+        "version": "INTEGER",
         "path": "VARCHAR",
         "status": "VARCHAR",
         "reason": "VARCHAR",
@@ -118,6 +119,15 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "run_id": "VARCHAR",
         "step": "INTEGER",
         "quarantined_at": "TIMESTAMP",
+    },
+    "quarantine_outcomes": {
+        "id": "VARCHAR",
+        "dataset": "VARCHAR",
+        "built_table": "VARCHAR",
+        "outcome": "VARCHAR",
+        "run_id": "VARCHAR",
+        "step": "INTEGER",
+        "ended_at": "TIMESTAMP",
     },
     "releases": {
         "release_id": "BIGINT",
@@ -194,6 +204,7 @@ class LandedFile:
     size_bytes: int
     modified_at: datetime
     file_id: int | None = None
+    version: int | None = None
     reason: str | None = None
     content_hash: str | None = None
     records: int | None = None
@@ -207,6 +218,11 @@ class LandedFile:
     @property
     def is_landed(self) -> bool:
         return self.status == "landed"
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was not read; what was landed of it before stays."""
+        return self.status == "refused"
 
 
 @dataclass(frozen=True)
@@ -256,6 +272,6 @@ class State:
             builds[build.dataset, build.position.table] = build
         for file in map(LandedFile.of, notes.get("files", ())):
             before = files.get((file.built_table, file.path))
-            if file.is_landed or before is None or not before.is_landed:
+            if not file.is_refused or before is None or before.is_refused:
                 files[file.built_table, file.path] = file
         return replace(self, snapshot_id=snapshot_id, builds=builds, files=files)

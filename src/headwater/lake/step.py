@@ -55,8 +55,9 @@ class ComputedStep(Protocol):
     row_count: int
     awaiting: tuple[DatasetName, ...]
 
-    def apply(self, commit: Commit) -> Ledger:
-        """Write everything that the step has, inside a commit."""
+    def apply(self, commit: Commit) -> tuple[Ledger, Position]:
+        """Write everything that the step has, inside a commit. Gives the table's position then:
+        the commit's snapshot, or the one before where no row was written or removed."""
         ...
 
     def discard(self, lake: Lake) -> None:
@@ -85,8 +86,16 @@ def record(
     columns: Mapping[str, str],
     inputs: Mapping[DatasetName, Position],
     definition: str,
-) -> None:
-    """Verify the ledger and write it with the build and step records."""
+    is_changed: bool = True,
+) -> Position:
+    """Verify the ledger and write it with the build and step records; gives the position.
+
+    is_changed   whether any row was written or removed: else the position stays, and what reads
+                 the table is up to date.
+    """
+    position = Position(identity.table, commit.snapshot_id)
+    if identity.expected and not is_changed:
+        position = identity.expected
     ledger.verify()
     moment = now()
     commit.note("ledger", [ledger.row(identity.run_id, identity.step, moment)])
@@ -97,7 +106,7 @@ def record(
                 "dataset": str(identity.dataset),
                 "built_table": identity.table,
                 "fingerprint": identity.fingerprint,
-                "snapshot_id": commit.snapshot_id,
+                "snapshot_id": position.snapshot_id,
                 "row_count": ledger.rows_after,
                 "columns": json.dumps(dict(columns)),
                 "inputs": json.dumps(
@@ -113,6 +122,7 @@ def record(
     commit.note(
         "steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())]
     )
+    return position
 
 
 def step_row(
@@ -136,11 +146,11 @@ def record_rename(commit: Commit, identity: StepIdentity, build: Build) -> None:
     """Make the built table of `build` that of the identity's dataset: a build record of its own
     over the same snapshot. Rows, files and ledger lines stay as they are."""
     moment = now()
-    (definition,) = commit.con.execute(
-        "SELECT max_by(definition, built_at) FROM lake.headwater.builds "
-        "WHERE dataset = ? AND built_table = ?",
+    definition, step = commit.con.execute(
+        "SELECT max_by(definition, built_at), max_by(step, built_at) "
+        "FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
         [str(build.dataset), build.position.table],
-    ).fetchone() or (None,)
+    ).fetchone() or (None, None)
     commit.note(
         "builds",
         [
@@ -153,8 +163,8 @@ def record_rename(commit: Commit, identity: StepIdentity, build: Build) -> None:
                 "columns": json.dumps(dict(build.columns)),
                 "inputs": _positions(build.inputs),
                 "definition": definition,
-                "run_id": identity.run_id,
-                "step": identity.step,
+                "run_id": build.run_id,  # that built it; who renamed it is in `steps`
+                "step": step,
                 "built_at": moment,
             }
         ],

@@ -5,17 +5,17 @@ Values only. How they are read from files is in `read.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from headwater.contract.contract import Contract, Definition, Words
-from headwater.errors import Mistake
+from headwater.contract.contract import Contract, Definition, OnDuplicate, Words
+from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, Places
 from headwater.project.mistakes import mistake_in
@@ -59,6 +59,31 @@ class Origin(StrEnum):
     """`_file_id` alone."""
 
 
+class Write(StrEnum):
+    """What landing rows does to the rows that are there."""
+
+    APPEND = "append"
+    """Rows are added. A file that has changed has its own rows replaced."""
+    UPSERT = "upsert"
+    """A row takes the place of the one with its `key`, else it is added."""
+    REPLACE = "replace"
+    """The table holds what the files at `path` hold now; rows that are no longer there go."""
+    HISTORY = "history"
+    """Each version of a `key` is kept, with `valid_from` and `valid_to`: from when on it was
+    valid, and until when (before that moment; NULL: it still is)."""
+
+
+_DUPLICATES_OF: dict[Write, tuple[OnDuplicate, ...]] = {
+    Write.APPEND: (OnDuplicate.QUARANTINE, OnDuplicate.KEEP_FIRST, OnDuplicate.FAIL),
+    Write.UPSERT: (OnDuplicate.KEEP_LAST, OnDuplicate.LATEST),
+    Write.REPLACE: tuple(OnDuplicate),
+    Write.HISTORY: (OnDuplicate.LATEST,),
+}
+"""What `on_duplicate` can be, by write mode."""
+VALIDITY = ("valid_from", "valid_to")
+"""The columns that a history adds."""
+
+
 def _one_character(value: Any) -> Any:
     names = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
     return names.get(value, value)
@@ -90,6 +115,52 @@ class FileDataset(Contract):
     """How a CSV file is written, where detection is not to be relied on."""
     origin: Origin = Origin.RECORD
     """What each landed row carries of where it came from: `record` or `file`."""
+    write: Write = Write.APPEND
+    """What landing does to the rows that are there: append, upsert, replace or history."""
+
+    @property
+    def never_missing(self) -> tuple[str, ...]:
+        is_ordered = self.write is Write.HISTORY and self.latest_by
+        return (*self.key, self.latest_by) if is_ordered else self.key
+
+    @model_validator(mode="after")
+    def _writes_soundly(self) -> Self:
+        for path, problem, hint in _unsound_writing(self):
+            raise PydanticCustomError(
+                "write", "{text}", {"text": problem, "path": path, "hint": hint}
+            )
+        return self
+
+
+def _unsound_writing(dataset: FileDataset) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """What of a write mode cannot work: (which key, why, what to do)."""
+    write, given = dataset.write, dataset.duplicates
+    if write in (Write.UPSERT, Write.HISTORY) and not dataset.key:
+        yield ("write",), f"`write: {write}` needs a `key`", "key: the columns that name a row"
+    if given and given not in _DUPLICATES_OF[write]:
+        allowed = ", ".join(kind.value for kind in _DUPLICATES_OF[write])
+        hint = f"with `write: {write}` it can be: {allowed}"
+        if write is Write.APPEND:
+            hint = "`write: upsert` lets newer rows take the place of older ones"
+        yield (
+            ("on_duplicate",),
+            f"`on_duplicate: {dataset.on_duplicate}` cannot be had with `write: {write}`",
+            hint,
+        )
+    folded = {name.lower() for name in dataset.columns}
+    if dataset.latest_by and dataset.latest_by.lower() not in folded:
+        yield (
+            ("on_duplicate",),
+            f"`latest by {dataset.latest_by}`: there is no such column",
+            suggestion(dataset.latest_by, dataset.columns) or "add it to `columns`",
+        )
+    taken = [name for name in VALIDITY if name in folded]
+    if write is Write.HISTORY and taken:
+        yield (
+            ("columns", taken[0]),
+            f"a history has a column {taken[0]!r} of its own",
+            f"give this one another name: {{from: {taken[0]}}}",
+        )
 
 
 class FilesSource(Definition):
@@ -166,7 +237,10 @@ class SourceDataset(Dataset):
         """What changes landed rows: contract, format, dialect and origin. Not the path: files
         that are added later belong to the same table."""
         d = self.definition
-        return digest("files", self.contract.meaning(), repr((d.format, d.dialect, d.origin)))
+        words = ["files", self.contract.meaning(), repr((d.format, d.dialect, d.origin))]
+        if d.write is not Write.APPEND:
+            words.append(d.write.value)
+        return digest(*words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ class FullBuild:
         """The result in the session, as SQL."""
         return dotted("memory", *self.identity.dataset)
 
-    def apply(self, commit: Commit) -> Ledger:
+    def apply(self, commit: Commit) -> tuple[Ledger, Position]:
         """See `ComputedStep`."""
         give_way_if_moved(commit, self.identity)
         before, removed, landed = self._replace_content(commit)
@@ -99,7 +99,7 @@ class FullBuild:
             clipped=verdict.clipped if verdict else 0,
         )
         commit.note("checks", check_rows(self.identity, self.checks, self.broken, self.samples))
-        record(
+        position = record(
             commit,
             self.identity,
             ledger,
@@ -107,7 +107,7 @@ class FullBuild:
             inputs=self.inputs,
             definition=self.model.definition_text,
         )
-        return ledger
+        return ledger, position
 
     @property
     def types(self) -> dict[str, str]:
@@ -339,7 +339,7 @@ def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contr
     build.checks.append(("key.duplicate", Remedy.FAIL))
     if not count:
         return
-    if contract.on_duplicate is OnDuplicate.KEEP_FIRST:
+    if contract.duplicates is OnDuplicate.KEEP_FIRST:
         con.execute(
             f"CREATE OR REPLACE TABLE {build.result} AS SELECT {column_list(build.columns)} "
             f"FROM {rows} WHERE {ident(number)} NOT IN ({repeats})"

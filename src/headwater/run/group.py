@@ -100,8 +100,7 @@ class Group:
         with self.lake.commit(note) as commit:
             for step in steps:
                 _settle_inputs(step, positions)
-                ledger = step.apply(commit)
-                position = Position(step.identity.table, commit.snapshot_id)
+                ledger, position = step.apply(commit)
                 positions[step.identity.dataset] = position
                 outcomes.append(Outcome(step, ledger, position))
         self.commits.append(commit)
@@ -126,9 +125,8 @@ class Group:
                     _settle_inputs(step, positions)
                     note = CommitNote(message=str(name), run_id=self.run_id)
                     with self.lake.commit(note) as commit:
-                        ledger = step.apply(commit)
+                        ledger, positions[name] = step.apply(commit)
                     self.commits.append(commit)
-                    positions[name] = Position(step.identity.table, commit.snapshot_id)
                     outcomes.append(Outcome(step, ledger, positions[name]))
                 except HeadwaterError as problem:
                     error = problem

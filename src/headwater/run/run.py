@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,8 +24,10 @@ from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
-from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput
-from headwater.ingest.land import Landing, land
+from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput, counted
+from headwater.ingest.intake import Intake, Manner, decide_intake
+from headwater.ingest.land import land
+from headwater.ingest.landing import Landing
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, Release, State
@@ -59,11 +61,15 @@ class Options:
 
     select    selectors; none: everything.
     rebuild   build the selected models though they are up to date.
+    reland    selectors of sources whose files are landed again, changed or not.
+    from_now  land without the files that are gone, where a new contract lands all again.
     atomic    release nothing if anything fails.
     """
 
     select: Sequence[str] = ()
     rebuild: bool = False
+    reland: Sequence[str] = ()
+    from_now: bool = False
     atomic: bool = False
     command: str = "run"
 
@@ -83,17 +89,27 @@ def run(
     """
     options = options or Options()
     selected = select(graph, options.select)
+    relanded = _sources(graph, select(graph, options.reland) if options.reland else ())
+    if options.select:
+        selected |= relanded
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     alive = lake.locks.run(run_id)
     with alive:
         lake.clear_after_dead_runs(run_id)
-        work = _Run(project, graph, bound, lake, options, observer or Silent(), selected, run_id)
+        work = _Run(
+            project, graph, bound, lake, options, observer or Silent(), selected, relanded, run_id
+        )
         try:
             report = work.carry_out()
         finally:
             work.group.drop()
             lake.clear_away(run_id)
     return report
+
+
+def _sources(graph: Graph, names: Iterable[DatasetName]) -> frozenset[DatasetName]:
+    """Those that are landed."""
+    return frozenset(n for n in names if isinstance(graph.datasets[n], SourceDataset))
 
 
 @dataclass
@@ -105,6 +121,7 @@ class _Run:
     options: Options
     observer: Observer
     selected: frozenset[DatasetName]
+    relanded: frozenset[DatasetName]
     run_id: str
     started_at: datetime = field(default_factory=now)
     steps: dict[DatasetName, StepReport] = field(default_factory=dict)
@@ -290,16 +307,14 @@ class _Run:
         try:
             self.take_over(dataset, mark)
             table = self.table(name, mark)
-            items = self.new_files(dataset, table, step)
-            for part in _portions(items):
-                files = "1 new file" if len(part) == 1 else f"{len(part)} new files"
-                self.observer.started(name, "land", files)
-                identity = self.identity(name, table, mark, Action.LAND, files)
+            for intake in _portions(self.intake(dataset, table, step)):
+                self.observer.started(name, "land", intake.reason)
+                identity = self.identity(name, table, mark, Action.LAND, intake.reason)
                 landing = land(
                     self.lake,
                     identity,
                     dataset,
-                    part,
+                    intake,
                     [f for (t, _), f in self.state.files.items() if t == table],
                     lambda path: self.observer.started(name, "land", path),
                 )
@@ -325,29 +340,47 @@ class _Run:
         step.seconds = time.monotonic() - started
         self.observer.done(step)
 
-    def new_files(self, dataset: SourceDataset, table: str, step: StepReport) -> list[Item]:
-        """The files that are still to land. A landed file that has changed is refused."""
+    def intake(self, dataset: SourceDataset, table: str, step: StepReport) -> Intake:
+        """What is to land."""
         known = {path: f for (t, path), f in self.state.files.items() if t == table}
         try:
             items = discover(self.project.folder, dataset.definition.path, str(dataset.name))
         except NoSuchInput as error:
-            if not any(file.status == "landed" for file in known.values()):
+            if not any(file.is_landed for file in known.values()):
                 raise
             step.notes.append(f"{error.message}; what was landed from it stays")
-            return []
-        fresh = []
-        for item in items:
-            before = known.get(item.path)
-            if before is None or before.status != "landed":
-                fresh.append(item)
-            elif not _looks_the_same(item, before) and content_hash(item) != before.content_hash:
-                changed = FileRefused(
-                    "the file has changed since it was landed",
-                    where=item.path,
-                    hint="put new rows into a new file; restore this one",
-                )
-                self.refuse(dataset.name, table, step, item, changed)
-        return fresh
+            return Intake(manner=Manner.ADD)
+        if not known:
+            self.miss_nothing(dataset.name, table, {item.path for item in items}, step)
+        intake = decide_intake(
+            dataset.definition, items, known, _has_changed, reland=dataset.name in self.relanded
+        )
+        for item, why in intake.refused:
+            self.refuse(dataset.name, table, step, item, why)
+        return intake
+
+    def miss_nothing(
+        self, name: DatasetName, table: str, present: set[str], step: StepReport
+    ) -> None:
+        """Raise where a dataset is to be landed anew and files that it was landed from are gone:
+        their rows would be lost without a word."""
+        names = {name, *(old for old, new in self.renames.items() if new == name)}
+        before = newest_other_table(self.state, names, table)
+        lost = sorted(
+            path
+            for (t, path), file in self.state.files.items()
+            if t == before and file.is_landed and path not in present
+        )
+        if not lost:
+            return
+        what = f"{counted(len(lost), 'file')} that it was landed from: {', '.join(lost[:3])}"
+        if not self.options.from_now:
+            raise HeadwaterError(
+                f"its contract changed, so all of it is landed again, but {what} cannot be found",
+                where=str(name),
+                hint="bring them back, or land what is there: headwater run --from-now",
+            )
+        step.notes.append(f"landed without {what}")
 
     def take_landing(
         self, step: StepReport, landing: Landing, lock: FileLock, started: float
@@ -365,10 +398,14 @@ class _Run:
             return
         self.group.add(landing, lock)
         step.files += len(landing.files)
+        step.reason = (
+            landing.intake.told({file.item.path for file in landing.files})
+            if step.files == len(landing.files)
+            else f"{step.files} files"
+        )
         broken, warnings = _by_remedy(landing.broken, landing.remedies)
         step.broken = _sum_of(step.broken, broken)
         step.warnings = _sum_of(step.warnings, warnings)
-        step.reason = "1 new file" if step.files == 1 else f"{step.files} new files"
         step.seconds = time.monotonic() - started
         self.flush()
 
@@ -739,21 +776,34 @@ def _sum_of(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {code: a.get(code, 0) + b.get(code, 0) for code in {**a, **b}}
 
 
-def _looks_the_same(item: Item, before: LandedFile) -> bool:
-    return item.size_bytes == before.size_bytes and item.modified_at == before.modified_at
+def newest_other_table(state: State, names: Collection[DatasetName], table: str) -> str:
+    """The built table that a dataset of these names had before it got `table`; "" without."""
+    others = [b for (n, t), b in state.builds.items() if n in names and t != table]
+    newest = max(others, key=lambda build: build.position.snapshot_id, default=None)
+    return newest.position.table if newest else ""
 
 
-def _portions(items: Sequence[Item]) -> list[list[Item]]:
-    """Files in portions of at most MAX_STEP_BYTES, at least one file each, in order."""
+def _has_changed(item: Item, before: LandedFile) -> bool:
+    """Whether a file differs from what was landed of it; read only where its size or time do."""
+    if item.size_bytes == before.size_bytes and item.modified_at == before.modified_at:
+        return False
+    return content_hash(item) != before.content_hash
+
+
+def _portions(intake: Intake) -> list[Intake]:
+    """An intake in portions of at most MAX_STEP_BYTES and at least one file, in order; one that
+    only makes sense as a whole in one."""
+    if intake.manner is Manner.WHOLE:
+        return [] if intake.is_empty else [intake]
     portions: list[list[Item]] = []
     size = 0
-    for item in items:
+    for item in intake.items:
         if not portions or size + item.size_bytes > MAX_STEP_BYTES:
             portions.append([])
             size = 0
         portions[-1].append(item)
         size += item.size_bytes
-    return portions
+    return [intake.part(part) for part in portions]
 
 
 def _add(a: Any, b: Any) -> Any:
