@@ -29,7 +29,7 @@ def test_killed_runs_lose_nothing_double_nothing_and_show_no_half_release(tmp_pa
 
 
 def test_killed_backups_and_restores_leave_what_was_whole_before(tmp_path):
-    kills = max(4, KILLS // 20)
+    kills = max(3, KILLS // 20)
     command = [sys.executable, "-m", "tests.killing.backups", str(tmp_path), str(kills), str(SEED)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr[-2000:]}"

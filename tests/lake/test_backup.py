@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import headwater as hw
 from headwater.api import back_up, restore
+from headwater.engine import extensions
 from headwater.errors import BackupRefused, NoLake
 from headwater.lake import backup as backups
 from headwater.lake.catalog import copy_catalog, examine_catalog
+from headwater.sql.quote import literal
 from tests.conftest import Made
 
 FILES = {
@@ -127,8 +131,14 @@ def test_a_lake_is_restored_from_a_moved_backup_into_another_folder_and_its_view
         where = con.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'")
         assert where.fetchone() == (f"{target}/data/",)
         assert con.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    shutil.rmtree(moved)
     made.write({"headwater.yaml": f'name: test\nlake: "{target}"\n'})
     assert made.ask(ROWS) == [(2, 3)]
+    with duckdb.connect() as con:  # any DuckLake client
+        extensions.load(con, *extensions.LAKE)
+        where = literal(f"ducklake:sqlite:{target}/catalog.sqlite")
+        con.execute(f"ATTACH {where} AS other (READ_ONLY); USE other")
+        assert con.execute(ROWS).fetchall() == [(2, 3)]
 
 
 def test_a_lake_that_is_there_is_only_replaced_when_told_and_then_kept_aside(made):
@@ -143,6 +153,34 @@ def test_a_lake_that_is_there_is_only_replaced_when_told_and_then_kept_aside(mad
     done.aside.rename(done.aside.with_name("kept"))
     made.write({"headwater.yaml": "name: test\nlake: kept\n"})
     assert made.ask(ROWS) == [(3, 6)]
+
+
+def test_an_empty_folder_becomes_the_lake_and_one_with_other_things_does_not(made):
+    empty, other = made.folder.parent / "empty", made.folder.parent / "other"
+    empty.mkdir()
+    assert restore(backup_of(made), into=empty).aside is None
+    assert (empty / "catalog.sqlite").exists()
+    other.mkdir()
+    (other / "letter.txt").write_text("dear")
+    with pytest.raises(BackupRefused, match=r"holds other things: letter\.txt"):
+        restore(backup_of(made), into=other, replace=True)
+
+
+def test_a_full_disk_leaves_the_backup_before_whole(made, monkeypatch):
+    made.write({"data/b.csv": "a\n3\n"})
+    made.run()
+
+    def full(source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backups.shutil, "copyfile", full)
+        with pytest.raises(BackupRefused, match="the disk is full"):
+            back_up(made.folder, backup_of(made))
+    assert len(list(backup_of(made).glob("catalog-*"))) == 1
+    restore(backup_of(made), made.folder, replace=True)
+    assert made.ask(ROWS) == [(2, 3)]
 
 
 def test_a_lake_with_a_run_alive_is_not_replaced(made):

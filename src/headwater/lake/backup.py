@@ -383,6 +383,8 @@ def _refuse_taken(lake: Path, replace: bool) -> None:
 
 def _take_place(beside: Path, lake: Path, replace: bool) -> Path | None:
     """Give the new lake its name; the one that is there is moved aside. Returns where to."""
+    if lake.is_dir() and not any(lake.iterdir()):
+        lake.rmdir()
     if not lake.exists():
         beside.rename(lake)
         _sync(lake.parent)
@@ -455,6 +457,12 @@ def _speaking(folder: Path) -> Iterator[None]:
     except HeadwaterError:
         raise
     except OSError as error:
+        if error.errno in (errno.EBUSY, errno.EXDEV):
+            raise BackupRefused(
+                "the lake's folder is a mount of its own, so no other can take its place",
+                where=str(folder),
+                hint="restore --into a folder within it, and set `lake:` in headwater.yaml to that",
+            ) from error
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise BackupRefused(
             "the disk is full" if full else f"files cannot be copied: {error.strerror}",
