@@ -102,6 +102,18 @@ def test_a_file_that_changes_after_the_rename_replaces_its_rows_of_before(ran):
     assert ran.balances()
 
 
+def test_rows_that_were_quarantined_before_the_rename_are_replayed_after_it(ran):
+    ran.write(
+        {"sources/s.yaml": renamed(SOURCE, "s.t", "u"), "models/m/x.sql": "SELECT a FROM s.u"}
+    )
+    assert ran.run().exit_code == 0
+    code, _, err = ran.cli("quarantine", "fix", "s.u", "--set", "a='9'")
+    assert code == 0, err
+    assert ran.ask("SELECT a FROM s.u ORDER BY a") == [(1,), (2,), (9,)]
+    assert json.loads(ran.cli("quarantine", "list", "--json")[1])["rows"] == []
+    assert ran.balances()
+
+
 def test_a_renamed_model_is_taken_over_without_a_build(ran):
     table = positions(ran)["m.y"]
     (ran.folder / "models/m/y.sql").unlink()

@@ -6,7 +6,7 @@ it, and importing it takes longer than reading a hundred files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING
 from headwater.analysis.graph import Graph, analyse
 from headwater.engine.bind import Bound, bind
 from headwater.engine.session import Limits
-from headwater.errors import Mistake, ProjectMistakes
-from headwater.project.definitions import Project, Settings, lake_folder
+from headwater.errors import Mistake, ProjectMistakes, UnknownDataset, suggestion
+from headwater.names import DatasetName
+from headwater.project.definitions import (
+    Dataset,
+    Project,
+    Settings,
+    SourceDataset,
+    lake_folder,
+)
 from headwater.project.read import find_project, read_leniently, read_settings
 
 if TYPE_CHECKING:
@@ -62,6 +69,87 @@ class OpenProject:
         with self.open_lake() as lake:
             return run(self.project, self.graph, self.bound, lake, options, observer)
 
+    def replay(
+        self,
+        dataset: str,
+        *,
+        reason: str = "",
+        file: str = "",
+        run_id: str = "",
+        ids: Sequence[str] = (),
+        sets: Mapping[str, str] | None = None,
+        edited: str | Path | None = None,
+        observer: Observer | None = None,
+    ) -> Report:
+        """Judge quarantined rows of a source again, land those that keep the contract now, build
+        what reads them and release it.
+
+        reason, file, run_id, ids   which rows; all that is stated must hold.
+        sets     field -> SQL expression over the fields (texts) that fixes it first.
+        edited   a CSV file that `export_quarantine` wrote, edited.
+
+        The same again replays nothing: a row leaves quarantine once.
+        """
+        from headwater.ingest.replay import Request, Selection
+        from headwater.run.run import Options, run
+
+        name = self._source(dataset).name
+        selection = Selection(reason=reason, file=file, run_id=run_id, ids=tuple(ids))
+        request = Request(
+            selection=selection, sets=sets or {}, edited=Path(edited) if edited else None
+        )
+        options = Options(select=[f"{name}+"], replay=(name, request), command="replay")
+        with self.open_lake() as lake:
+            return run(self.project, self.graph, self.bound, lake, options, observer)
+
+    def discard_quarantine(
+        self,
+        dataset: str,
+        *,
+        reason: str = "",
+        file: str = "",
+        run_id: str = "",
+        ids: Sequence[str] = (),
+    ) -> int:
+        """Note that quarantined rows of a source are wanted no more; how many. They stay on
+        record, and the ledger as it is."""
+        from headwater.ingest.replay import Selection
+        from headwater.run.quarantine import discard
+
+        selection = Selection(reason=reason, file=file, run_id=run_id, ids=tuple(ids))
+        with self.open_lake() as lake:
+            return discard(lake, self._source(dataset), selection)
+
+    def export_quarantine(
+        self,
+        dataset: str,
+        to: str | Path,
+        *,
+        reason: str = "",
+        file: str = "",
+        run_id: str = "",
+        ids: Sequence[str] = (),
+    ) -> int:
+        """Write quarantined rows of a source as CSV, to be edited and replayed; how many."""
+        from headwater.ingest.replay import Selection
+        from headwater.run.quarantine import export
+
+        selection = Selection(reason=reason, file=file, run_id=run_id, ids=tuple(ids))
+        with self.read_lake() as lake:
+            return export(lake, self._source(dataset), selection, Path(to))
+
+    def _source(self, dataset: str) -> SourceDataset:
+        """A dataset that is landed, by its name."""
+        found = self.project.datasets.get(DatasetName.parse(dataset))
+        if not isinstance(found, SourceDataset):
+            sources = [str(n) for n, d in self.project.datasets.items() if _is_source(d)]
+            what = "is computed by a model: its rows are computed with it" if found else ""
+            raise UnknownDataset(
+                f"{dataset} {what or 'is no dataset of this project'}",
+                hint=suggestion(dataset, sources),
+            )
+        return found
+
     def query(self, sql: str, *, allow_files: bool = False) -> QueryResult:
         """Run one SELECT over the current release.
 
@@ -83,6 +171,10 @@ class OpenProject:
     def read_lake(self) -> Lake:
         """The project's lake, read-only. Raises NoLake."""
         return _read_lake(self.project.folder, self.project.settings)
+
+
+def _is_source(dataset: Dataset) -> bool:
+    return isinstance(dataset, SourceDataset)
 
 
 def _words(given: Sequence[str] | str) -> list[str]:

@@ -190,7 +190,7 @@ def ledger(
 
 quarantine_app = typer.Typer(
     rich_markup_mode=None,
-    help="Look at the rows that broke a rule.",
+    help="Look at the rows that broke a rule; fix, replay and discard them.",
     no_args_is_help=True,
 )
 app.add_typer(quarantine_app, name="quarantine")
@@ -219,6 +219,134 @@ def quarantine_show(
 ) -> None:
     """Show one quarantined row: reasons, original content, origin."""
     _call("quarantine_row", json, row=row, project=project)
+
+
+Reason = Annotated[str, typer.Option("--reason", help="Only rows with this reason.")]
+InFile = Annotated[str, typer.Option("--file", help="Only rows of this file (a part of its path).")]
+OfRun = Annotated[str, typer.Option("--run", help="Only rows that this run put there.")]
+Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this row; may be repeated.")]
+OneSource = Annotated[str, typer.Argument(help="A dataset of a source, as schema.name.")]
+
+
+@quarantine_app.command(
+    "replay", epilog="Example:  headwater quarantine replay tlc.trips --reason fare.min"
+)
+def quarantine_replay(
+    dataset: OneSource,
+    project: Project = ".",
+    reason: Reason = "",
+    file: InFile = "",
+    run_id: OfRun = "",
+    row: Ids = None,
+    json: Json = False,
+) -> None:
+    """Judge quarantined rows again, land those that hold now, and release what follows."""
+    _call(
+        "quarantine_replay",
+        json,
+        dataset=dataset,
+        project=project,
+        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
+        sets=[],
+        edited="",
+    )
+
+
+@quarantine_app.command(
+    "fix",
+    epilog="Example:  headwater quarantine fix tlc.trips --reason fare.min "
+    "--set 'fare=abs(fare::DOUBLE)'",
+)
+def quarantine_fix(
+    dataset: OneSource,
+    project: Project = ".",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=EXPRESSION",
+            help="An SQL expression over the row's fields, which are texts; may be repeated.",
+        ),
+    ] = None,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="FILE", help="An exported file, edited.")
+    ] = "",
+    reason: Reason = "",
+    file: InFile = "",
+    run_id: OfRun = "",
+    row: Ids = None,
+    json: Json = False,
+) -> None:
+    """Mend quarantined rows, then replay them."""
+    _call(
+        "quarantine_replay",
+        json,
+        dataset=dataset,
+        project=project,
+        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
+        sets=set_ or [],
+        edited=from_,
+        is_fix=True,
+    )
+
+
+@quarantine_app.command(
+    "export", epilog="Example:  headwater quarantine export tlc.trips -o mend.csv"
+)
+def quarantine_export(
+    dataset: OneSource,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="A CSV file.")],
+    project: Project = ".",
+    reason: Reason = "",
+    file: InFile = "",
+    run_id: OfRun = "",
+    row: Ids = None,
+    json: Json = False,
+) -> None:
+    """Write quarantined rows to a file, to edit them and `fix --from` it."""
+    _call(
+        "quarantine_export",
+        json,
+        dataset=dataset,
+        project=project,
+        output=output,
+        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
+    )
+
+
+@quarantine_app.command(
+    "discard", epilog="Example:  headwater quarantine discard tlc.trips --file 2019-01"
+)
+def quarantine_discard(
+    dataset: OneSource,
+    project: Project = ".",
+    reason: Reason = "",
+    file: InFile = "",
+    run_id: OfRun = "",
+    row: Ids = None,
+    every: Annotated[bool, typer.Option("--all", help="All of the dataset's rows.")] = False,
+    json: Json = False,
+) -> None:
+    """Take rows off the list that nobody wants any more; they stay on record."""
+    _call(
+        "quarantine_discard",
+        json,
+        dataset=dataset,
+        project=project,
+        every=every,
+        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
+    )
+
+
+@quarantine_app.command("counts", epilog="Example:  headwater quarantine counts tlc.trips")
+def quarantine_counts(
+    dataset: Annotated[str, typer.Argument(help="Only this dataset.")] = "",
+    project: Project = ".",
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """Count what went into quarantine by day and reason, and what became of it."""
+    _call("quarantine_counts", json, dataset=dataset, project=project, limit=limit)
 
 
 @app.command(epilog="Example:  headwater releases")

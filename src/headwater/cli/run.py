@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -13,7 +12,7 @@ from headwater.api import open_project
 from headwater.cli.output import Output
 from headwater.errors import counted
 from headwater.names import DatasetName
-from headwater.run.report import Report, StepReport
+from headwater.run.report import Observer, Report, StepReport
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", "yellow")}
 
@@ -28,17 +27,7 @@ def command(
     atomic: bool,
 ) -> int:
     opened = open_project(project)
-    progress: Any = nullcontext()
-    if out.is_terminal:
-        progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            console=out.err,
-            transient=True,
-        )
-    with progress:
-        observer = _Shower(out, progress if out.is_terminal else None)
+    with watched(out) as observer:
         report = opened.run(
             select=select,
             rebuild=rebuild,
@@ -47,6 +36,28 @@ def command(
             atomic=atomic,
             observer=observer,
         )
+    return show_report(out, report)
+
+
+@contextmanager
+def watched(out: Output) -> Iterator[Observer]:
+    """Shows on a terminal what is going on, and each step as it ends."""
+    if not out.is_terminal:
+        yield _Shower(out, None)
+        return
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=out.err,
+        transient=True,
+    )
+    with progress:
+        yield _Shower(out, progress)
+
+
+def show_report(out: Output, report: Report) -> int:
+    """Print what a run did; its exit code."""
     if out.is_json:
         out.json(report.as_dict())
     else:
@@ -104,10 +115,10 @@ def _words(step: StepReport) -> str:
     if step.ledger:
         line = step.ledger
         rows = counted(line.landed, "row")
-        if step.action == "land":
+        if step.action in ("land", "replay"):
             rows = f"{line.received:,} received, {line.landed:,} landed"
         parts.append(rows)
-        words = ("updated", "unchanged", "removed") if step.action == "land" else ()
+        words = ("updated", "unchanged", "removed") if step.action != "build" else ()
         for word in (*words, "quarantined", "deduplicated", "dropped"):
             if count := getattr(line, word):
                 parts.append(f"{count:,} {word}")

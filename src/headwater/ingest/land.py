@@ -297,18 +297,44 @@ def _quarantine(
     con.execute(
         f"CREATE TEMP TABLE {ident(rejected)} AS "
         f"SELECT {record_number(file)} AS record, {_causes(file)} AS reasons, "
-        "CAST(to_json(b._raw) AS VARCHAR) AS content "
+        f"CAST(to_json(b._raw) AS VARCHAR) AS content, {_fields(opened.batch)} AS fields "
         f"FROM {numbered(file)} b JOIN {ident(explained)} e ON b._row = e._id "
         f"WHERE e._fate = {Fate.QUARANTINED.value}"
     )
     if file.fragments:
         fragments = ident(f"{table}_fragments")
         con.execute(
-            f"INSERT INTO {ident(rejected)} SELECT record, [code], content FROM {fragments}"
+            f"INSERT INTO {ident(rejected)} SELECT record, [code], content, NULL FROM {fragments}"
         )
         counts = con.execute(f"SELECT code, count(*) FROM {fragments} GROUP BY code").fetchall()
         file.broken.update(counts)
     _add_to_quarantine(con, landing, file, opened, rejected)
+
+
+def _fields(batch: Batch) -> str:
+    """SQL for the input's fields of an explained row as a JSON object; NULL where it could not be
+    read into fields."""
+    if not batch.fields:
+        return "NULL"
+    picked = ", ".join(
+        f"{ident(name)} := struct_extract(b._raw, {literal(name)})" for name in batch.fields
+    )
+    unread = ", ".join(literal(kind.code) for kind in batch.malformed)
+    packed = f"CAST(to_json(struct_pack({picked})) AS VARCHAR)"
+    if not unread:
+        return packed
+    return f"CASE WHEN NOT list_has_any(e.reasons, [{unread}]) THEN {packed} END"
+
+
+def _fields_again(landing: Landing, file: ReadFile) -> str:
+    """The same for a row that could have landed, from its values. NULL where those are written in
+    another way than the input's."""
+    columns = landing.dataset.contract.columns
+    if any(column.format for column in columns.values()):
+        return "NULL"
+    fields = {n: columns[n].from_ or n if n in columns else n for n, _ in file.compiled.columns}
+    picked = ", ".join(f"{ident(there)} := b.{ident(n)}" for n, there in fields.items())
+    return f"CAST(to_json(struct_pack({picked})) AS VARCHAR)"
 
 
 def _causes(file: ReadFile) -> str:
@@ -327,8 +353,8 @@ def _add_to_quarantine(
     opened: OpenItem,
     rejected: str,
 ) -> None:
-    """Put the rows of `rejected` (record, reasons, content) into the step's quarantine, with
-    their lines and original text where the file has such."""
+    """Put the rows of `rejected` (record, reasons, content, fields) into the step's quarantine,
+    with their lines and original text where the file has such."""
     _make_quarantine(con, landing)
     texts = f"{rejected}_texts"
     landing.temp_tables.append(texts)
@@ -338,7 +364,7 @@ def _add_to_quarantine(
         f"INSERT INTO {ident(landing.quarantine_table)} "
         f"SELECT {file.file_id}, {literal(_version(file))}, r.record, t.line, "
         f"{literal(file.item.path)}, r.reasons, "
-        f"coalesce(t.content, r.content) FROM {ident(rejected)} r "
+        f"coalesce(t.content, r.content), r.fields FROM {ident(rejected)} r "
         f"LEFT JOIN {ident(texts)} t ON r.record = t.record"
     )
 
@@ -364,8 +390,8 @@ def _make_quarantine(con: duckdb.DuckDBPyConnection, landing: Landing) -> None:
     landing.temp_tables.append(landing.quarantine_table)
     con.execute(
         f"CREATE TEMP TABLE {ident(landing.quarantine_table)} "
-        "(file_id BIGINT, version VARCHAR, record BIGINT, "
-        "line BIGINT, path VARCHAR, reasons VARCHAR[], content VARCHAR)"
+        "(file_id BIGINT, version VARCHAR, record BIGINT, line BIGINT, path VARCHAR, "
+        "reasons VARCHAR[], content VARCHAR, fields VARCHAR)"
     )
 
 
@@ -481,8 +507,8 @@ def _quarantine_repeats(
     names = ", ".join(f"{ident(n)} := b.{ident(n)}" for n, _ in file.compiled.columns)
     con.execute(
         f"CREATE TEMP TABLE {ident(rejected)} AS SELECT {record_number(file)} AS record, "
-        f"['key.duplicate'] AS reasons, CAST(to_json(struct_pack({names})) AS VARCHAR) AS content "
-        f"FROM {numbered(file)} b "
+        f"['key.duplicate'] AS reasons, CAST(to_json(struct_pack({names})) AS VARCHAR) AS content, "
+        f"{_fields_again(landing, file)} AS fields FROM {numbered(file)} b "
         f"WHERE _row IN (SELECT _row FROM {ident(repeats)} WHERE file_id = {file.file_id})"
     )
     opened = open_file(con, file.item, landing.dataset.definition, scratch)

@@ -75,12 +75,30 @@ class Shape:
 def upsert(shape: Shape, incoming: str, existing: str) -> str:
     """The newest row of each key takes the place of the one that is there, unless that one is
     newer."""
+    return _upserted(shape, incoming, existing, _is_newer(shape))
+
+
+def upsert_in_order(shape: Shape, incoming: str, existing: str) -> str:
+    """The same for rows that landed before, by their origin: of two rows that are as new, the
+    one from the later file stays, then the one with the greater record number."""
+    mine, theirs = (
+        f"({', '.join(f'{side}.{ident(name)}' for name in shape.origin)})" for side in "ne"
+    )
+    later = f"{theirs} > {mine}"
+    if shape.by:
+        same = f"n.{ident(shape.by)} IS NOT DISTINCT FROM e.{ident(shape.by)}"
+        later = f"({_is_newer(shape)}) OR ({same} AND {later})"
+    return _upserted(shape, incoming, existing, later)
+
+
+def _upserted(shape: Shape, incoming: str, existing: str, newer: str) -> str:
+    outdated = f"WHEN {newer} THEN {Change.OUTDATED.value}\n         " if newer else ""
     return f"""
 WITH newest AS ({_newest(shape, incoming, shape.key)}),
 existing AS ({existing})
 SELECT {_of("n", shape.columns)}, {_there("e")},
     CASE WHEN {_there("e", "")} IS NULL THEN {Change.LANDED.value}
-         {_when_newer(shape)}WHEN {_equal(shape.content)} THEN {Change.UNCHANGED.value}
+         {outdated}WHEN {_equal(shape.content)} THEN {Change.UNCHANGED.value}
          ELSE {Change.UPDATED.value} END AS {ident(FATE)}
 FROM newest n LEFT JOIN existing e ON {_joined(shape.key)}"""
 
@@ -236,12 +254,12 @@ def _next(shape: Shape, moment: str) -> str:
     return f"lead({moment}) OVER (PARTITION BY {keys} ORDER BY {moment})"
 
 
-def _when_newer(shape: Shape) -> str:
+def _is_newer(shape: Shape) -> str:
+    """Whether the row that is there is newer; "" where it never is."""
     if not shape.by:
         return ""
     mine, theirs = f"n.{ident(shape.by)}", f"e.{ident(shape.by)}"
-    newer = f"{theirs} IS NOT NULL AND ({mine} IS NULL OR {theirs} > {mine})"
-    return f"WHEN {newer} THEN {Change.OUTDATED.value}\n         "
+    return f"{theirs} IS NOT NULL AND ({mine} IS NULL OR {theirs} > {mine})"
 
 
 def _equal(names: Sequence[str]) -> str:

@@ -114,12 +114,13 @@ class Commit:
         dataset   whose table it is now; rows of before it was renamed carry its earlier name.
         """
         ended = "lake.headwater.quarantine_outcomes"
-        return self._count_of(
-            f"INSERT INTO {ended} SELECT id, {literal(str(dataset))}, built_table, "
+        return self.insert_state(
+            "quarantine_outcomes",
+            f"SELECT id, {literal(str(dataset))}, built_table, "
             f"{literal(outcome)}, {literal(run_id)}, {step}, {literal(now())} "
             f"FROM lake.headwater.quarantine WHERE built_table = {literal(table)} "
             f"AND ({which}) AND id NOT IN "
-            f"(SELECT id FROM {ended} WHERE built_table = {literal(table)})"
+            f"(SELECT id FROM {ended} WHERE built_table = {literal(table)})",
         )
 
     def empty(self, table: str) -> int:
@@ -156,6 +157,12 @@ class Commit:
         self.con.execute(f"DROP VIEW IF EXISTS {dotted('lake', *name)}")
 
     # ---- state tables
+
+    def insert_state(self, table: str, query: str) -> int:
+        """Add a query's rows to a state table; its columns in the order of `STATE_TABLES`, which a
+        table that was migrated need not have. Returns how many."""
+        names = ", ".join(ident(name) for name in STATE_TABLES[table])
+        return self._count_of(f"INSERT INTO {dotted('lake', 'headwater', table)} ({names}) {query}")
 
     def note(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a state table when the commit ends."""

@@ -50,6 +50,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         statements=(
             add_column("lake_format", "migrated_from", "INTEGER"),
             add_column("files", "version", "INTEGER"),
+            add_column("quarantine", "fields", "VARCHAR"),
             add_table(
                 "quarantine_outcomes",
                 {

@@ -116,6 +116,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "file_id": "BIGINT",
         "record": "BIGINT",
         "content": "VARCHAR",
+        "fields": "VARCHAR",
         "run_id": "VARCHAR",
         "step": "INTEGER",
         "quarantined_at": "TIMESTAMP",

@@ -18,6 +18,7 @@ class Action(StrEnum):
     """What a step does."""
 
     LAND = "land"
+    REPLAY = "replay"
     BUILD = "build"
     RENAME = "rename"
     NOTHING = "nothing"

@@ -28,6 +28,7 @@ from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInpu
 from headwater.ingest.intake import Intake, Manner, decide_intake
 from headwater.ingest.land import land
 from headwater.ingest.landing import Landing
+from headwater.ingest.replay import Request, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, Release, State
@@ -63,6 +64,7 @@ class Options:
     rebuild   build the selected models though they are up to date.
     reland    selectors of sources whose files are landed again, changed or not.
     from_now  land without the files that are gone, where a new contract lands all again.
+    replay    (dataset, what of its quarantine is replayed): instead of landing its new files.
     atomic    release nothing if anything fails.
     """
 
@@ -70,6 +72,7 @@ class Options:
     rebuild: bool = False
     reland: Sequence[str] = ()
     from_now: bool = False
+    replay: tuple[DatasetName, Request] | None = None
     atomic: bool = False
     command: str = "run"
 
@@ -150,7 +153,10 @@ class _Run:
             if name not in self.selected:
                 self.pin(name)
             elif isinstance(dataset, SourceDataset):
-                self.land(dataset)
+                if self.options.replay and self.options.replay[0] == name:
+                    self.replay(dataset, self.options.replay[1])
+                else:
+                    self.land(dataset)
             elif isinstance(dataset, SqlModel | PythonModel):
                 self.build(dataset)
             if self.group.is_full:
@@ -339,6 +345,49 @@ class _Run:
             )
         step.seconds = time.monotonic() - started
         self.observer.done(step)
+
+    def replay(self, dataset: SourceDataset, request: Request) -> None:
+        """Replay quarantined rows of a dataset."""
+        name = dataset.name
+        started = time.monotonic()
+        step = StepReport(dataset=name, action="replay", status="nothing", reason="no rows")
+        self.steps[name] = step
+        lock = self.lock(name)
+        identity: StepIdentity | None = None
+        try:
+            mark = self.fingerprint(name)
+            table = self.table(name, mark)
+            if (name, table) not in self.state.builds:
+                raise HeadwaterError(
+                    "it is not landed under the contract that it has now",
+                    where=str(name),
+                    hint="`headwater run` first",
+                )
+            build = self.state.builds[name, table]
+            self.positions[name] = build.position
+            known = _types(build.columns).items()
+            self.schemas.setdefault(name, {n: t for n, t in known if n not in ORIGIN_COLUMNS})
+            self.observer.started(name, "replay", "")
+            identity = self.identity(name, table, mark, Action.REPLAY, "from quarantine")
+            replayed = replay(self.lake, identity, dataset, request)
+            step.notes += replayed.notes
+            if replayed.verdict is None:
+                replayed.discard(self.lake)
+                self.observer.done(step)
+                return
+            step.reason = counted(replayed.verdict.received, "row")
+            step.broken = replayed.broken
+            step.seconds = time.monotonic() - started
+            self.group.add(replayed, lock)
+            self.flush()
+        except LakeLocked:
+            raise
+        except HeadwaterError as error:
+            self.fail(step, error, identity)
+            self.observer.done(step)
+        finally:
+            lock.release()
+            step.seconds = time.monotonic() - started
 
     def intake(self, dataset: SourceDataset, table: str, step: StepReport) -> Intake:
         """What is to land."""
