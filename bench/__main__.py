@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 import duckdb
 
-from bench import commands, landing
+from bench import commands, landing, merging
 from bench.measure import Line
 
 Figure = Callable[[int], list[Line]]
@@ -21,6 +21,9 @@ Figure = Callable[[int], list[Line]]
 FIGURES: Mapping[str, Figure] = {
     "csv": landing.csv,
     "jsonl": landing.jsonl,
+    "upsert": merging.upsert,
+    "history": merging.history,
+    "replay": merging.replay,
     "models": commands.models,
     "help": commands.help_,
     "check": commands.check,

@@ -209,7 +209,7 @@ def check(folder: Path, files: int) -> None:
     wanted = ask("SELECT kind, count(*), sum(amount) FROM src.events GROUP BY kind ORDER BY kind")
     if totals != wanted or ask(SEEN)[0] != (len(expected),) * 4:
         raise Broken("the models do not say what their inputs say")
-    orphans = _orphans(folder / ".headwater")
+    orphans = orphans_of(folder / ".headwater")
     if orphans:
         raise Broken(f"data files that no snapshot knows: {orphans}")
     left = [path.name for path in (folder / ".headwater" / "tmp").glob("*")]
@@ -218,11 +218,15 @@ def check(folder: Path, files: int) -> None:
         raise Broken(f"left behind: {left}")
 
 
-def _orphans(lake: Path) -> set[str]:
+def orphans_of(lake: Path) -> set[str]:
     with closing(sqlite3.connect(lake / "catalog.sqlite")) as con:
         known = {
             Path(row[0]).name
-            for table in ("ducklake_data_file", "ducklake_delete_file")
+            for table in (
+                "ducklake_data_file",
+                "ducklake_delete_file",
+                "ducklake_files_scheduled_for_deletion",
+            )
             for row in con.execute(f"SELECT path FROM {table}")
         }
     return {path.name for path in (lake / "data").glob("*/*/*.parquet")} - known
