@@ -6,10 +6,8 @@ cannot be wrong for long: a test fails when the pages are out of date.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Iterable
@@ -29,13 +27,14 @@ from headwater.contract.rules import RULES
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
 from headwater.project import definitions
+from headwater.project.schema import attribute_docs
 from headwater.sources.batch import REASONS
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Printed from the code by docs/reference.py; do not edit. -->\n"
 
 TABLES = {
-    "lake_format": "The version of the state tables, written when the lake is made.",
+    "lake_format": "The version of the state tables, written when the lake is made or migrated.",
     "runs": "One row per run that came to its end.",
     "steps": "One row per step: what was done with a dataset, why, and how it ended.",
     "ledger": "One row per committed step: what became of every row. Both balances hold.",
@@ -48,30 +47,6 @@ TABLES = {
     "release_names": "The names that a release moved, and where to; no table means removed.",
 }
 # ---- what the source says beside a field -----------------------------------------------------
-
-
-def attribute_docs(owner: type) -> dict[str, str]:
-    """Field -> the docstring that stands below it, base classes included."""
-    found: dict[str, str] = {}
-    for cls in reversed(owner.__mro__):
-        if cls.__module__.split(".")[0] != "headwater":
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-        assert isinstance(tree, ast.ClassDef)
-        for field, after in zip(tree.body, tree.body[1:], strict=False):
-            text = after.value if isinstance(after, ast.Expr) else None
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                for name in _targets(field):
-                    found[name] = " ".join(text.value.split())
-    return found
-
-
-def _targets(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return [node.target.id]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return []
 
 
 def first_sentence(owner: Any) -> str:

@@ -365,7 +365,7 @@ def test_a_lake_of_a_newer_version_is_left_alone(project):
     made = project({"data/good.csv": GOOD})
     made.run()
     with plain_lake(made.folder) as con:
-        con.execute("INSERT INTO lake.headwater.lake_format VALUES (999, '9.9', NULL)")
+        con.execute("INSERT INTO lake.headwater.lake_format VALUES (999, '9.9', NULL, NULL)")
     for act in (made.run, lambda: made.ask("SELECT 1")):
         with pytest.raises(LakeTooNew, match=r"format 999, made by Headwater 9\.9") as caught:
             act()

@@ -40,6 +40,7 @@ from headwater.sql.functions import called
 from headwater.sql.variables import fill, variables_in
 
 if TYPE_CHECKING:
+    from headwater.lake.backup import Copied
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
     from headwater.run.report import Observer, Report
@@ -226,6 +227,33 @@ def query_project(
     settings = read_settings(folder)
     _refuse_unused(folder, settings, sql, given)
     return _query(folder, settings, sql, allow_files, given)
+
+
+def back_up(path: str | Path, folder: str | Path) -> Copied:
+    """Back up the lake of the project at or above `path` into `folder`, while runs go on.
+
+    Raises NoLake, and BackupRefused where `folder` is not free for it or the lake is damaged.
+    """
+    from headwater.lake.backup import back_up
+
+    found = find_project(Path(path))
+    return back_up(lake_folder(found, read_settings(found)), Path(folder))
+
+
+def restore(
+    folder: str | Path, path: str | Path = ".", *, into: str | Path = "", replace: bool = False
+) -> Copied:
+    """Make the backup in `folder` the lake of the project at or above `path`, or a lake in the
+    folder `into`. A lake that is there is moved aside if `replace` says so.
+
+    Raises BackupRefused where it may not, and where the backup is not whole.
+    """
+    from headwater.lake.backup import restore
+
+    if into:
+        return restore(Path(folder), Path(into), replace=replace)
+    found = find_project(Path(path))
+    return restore(Path(folder), lake_folder(found, read_settings(found)), replace=replace)
 
 
 def _read_lake(folder: Path, settings: Settings) -> Lake:

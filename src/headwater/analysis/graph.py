@@ -84,6 +84,7 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
                 if not project.is_unread(given) and given not in through:
                     mistakes.append(_unknown_input(project, dataset, given))
                 broken.add(dataset.name)
+    mistakes += _rename_mistakes(project)
     while True:
         more = {
             dataset.name
@@ -103,9 +104,48 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
     return Graph(whole), mistakes
 
 
+def renames(datasets: Mapping[DatasetName, Dataset]) -> dict[DatasetName, DatasetName]:
+    """Earlier name -> the dataset that has it in `renamed_from`. Names that are none are left
+    out; `analyse` finds them."""
+    found: dict[DatasetName, DatasetName] = {}
+    for dataset in datasets.values():
+        for text in dataset.contract.renamed_from:
+            parts = text.split(".")
+            if len(parts) == 2:
+                found.setdefault(DatasetName(*parts), dataset.name)
+    return found
+
+
+def _rename_mistakes(project: Project) -> list[Mistake]:
+    """`renamed_from` names a dataset that nothing makes any more, and no other one has it."""
+    mistakes = []
+    taken = renames(project.datasets)
+    for dataset in project.datasets.values():
+        for text in dataset.contract.renamed_from:
+            try:
+                former = DatasetName.parse(text)
+            except ValueError as error:
+                problem, hint = str(error), ""
+            else:
+                other = project.datasets.get(former)
+                if other:
+                    problem = f"{former} is still made, at {other.file}:{other.line}"
+                    hint = "remove one of the two"
+                elif taken[former] != dataset.name:
+                    problem = f"{taken[former]} has the name {former} in its `renamed_from` too"
+                    hint = "one built table can be taken over by one dataset"
+                else:
+                    continue
+            mistakes.append(project.mistake_of(dataset, ("renamed_from",), problem, hint))
+    return mistakes
+
+
 def _unknown_input(project: Project, dataset: Dataset, given: DatasetName) -> Mistake:
     known = [str(name) for name in project.datasets if name != dataset.name]
-    return project.mistake(dataset.file, _place(dataset, given), *no_dataset(given, known))
+    message, hint = no_dataset(given, known)
+    if new := renames(project.datasets).get(given):
+        hint = f"it was renamed: {new}"
+    return project.mistake(dataset.file, _place(dataset, given), message, hint)
 
 
 def _place(dataset: Dataset, given: DatasetName) -> Place:

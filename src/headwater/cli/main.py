@@ -385,6 +385,58 @@ def releases(project: Project = ".", limit: Limit = 20, json: Json = False) -> N
     _call("releases", json, project=project, limit=limit)
 
 
+@app.command(epilog="Example:  headwater doctor")
+def doctor(
+    project: Project = ".",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Remove what killed runs left behind.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Look whether all is well: packages, project, lake; and say what to do."""
+    _call("doctor", json, project=project, fix=fix)
+
+
+@app.command(epilog="Example:  headwater schema source")
+def schema(
+    name: Annotated[str, typer.Argument(help="settings, source or model. Default: all.")] = "",
+    project: Project = ".",
+    write: Annotated[
+        bool, typer.Option("--write", help="Write them into the project's folder `schemas`.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print the JSON Schemas of a project's files, for editors."""
+    _call("schema", json, name=name, project=project, write=write)
+
+
+@app.command(epilog="Example:  headwater backup /mnt/backups/shop")
+def backup(
+    folder: Annotated[str, typer.Argument(help="Where to: an empty folder, or the last backup's.")],
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Back up the lake, while runs go on; only new files are copied."""
+    _call("backup", json, folder=folder, project=project)
+
+
+@app.command(epilog="Example:  headwater restore /mnt/backups/shop")
+def restore(
+    folder: Annotated[str, typer.Argument(help="The backup's folder.")],
+    project: Project = ".",
+    into: Annotated[
+        str,
+        typer.Option("--into", metavar="FOLDER", help="The lake's folder. Default: the project's."),
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move the lake that is there aside.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bring back a lake from its backup."""
+    _call("restore", json, folder=folder, project=project, into=into, replace=replace)
+
+
 def main() -> None:
     """The console script."""
     try:

@@ -135,7 +135,11 @@ def _summary(out: Output, report: Report) -> None:
     for name, why in report.held.items():
         out.line(f"held back  {name}: {why}", "yellow")
     for name in report.removed:
-        out.line(f"removed    {name}: the project no longer makes it", "yellow")
+        why = "the project no longer makes it; its rows stay in the lake's history"
+        if new := report.renamed.get(name):
+            out.line(f"renamed    {name}: it is now {new}", "yellow")
+        else:
+            out.line(f"removed    {name}: {why}", "yellow")
     if report.refused:
         what = f"{counted(len(report.refused), 'file')} refused, tried again by the next run"
         out.line(f"{what}: {', '.join(list(report.refused)[:3])}", "yellow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headwater.analysis.graph import renames
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
 from headwater.contract.contract import Contract, Remedy
@@ -41,7 +42,9 @@ def find(opened: OpenProject, text: str) -> DatasetName:
             f"{text!r} could be {' or '.join(str(name) for name in names)}",
             hint="name it with its schema",
         )
-    raise UnknownDataset(f"no dataset {text!r}", hint=suggestion(text, known))
+    renamed = {str(old): new for old, new in renames(opened.project.datasets).items()}
+    hint = f"it was renamed: {renamed[text]}" if text in renamed else suggestion(text, known)
+    raise UnknownDataset(f"no dataset {text!r}", hint=hint)
 
 
 def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> dict[str, Any]:

@@ -427,6 +427,9 @@ class Contract(Definition):
     """Who answers for it; a source's owner is its datasets'."""
     tags: Words = ()
     """Words to select it by: `--select tag:finance`."""
+    renamed_from: Words = ()
+    """The dataset's earlier name, as `schema.name`, or several: what was landed or built under it
+    is taken over where the rest of the definition means the same."""
     key: Words = ()
     """The columns that name a row; never missing."""
     on_duplicate: Annotated[str, BeforeValidator(_as_on_duplicate)] | None = None

@@ -185,7 +185,7 @@ def export_rows(
 ) -> int:
     """Write quarantined rows as CSV for editing: _id, _reasons, _file, _line, _content, then a
     column for each field of the input. Returns how many."""
-    source = f"{open_rows(dataset.name, table)} WHERE {selection.condition()}"
+    source = f"{open_rows(table)} WHERE {selection.condition()}"
     keys = lake.con.execute(
         f"SELECT DISTINCT unnest(json_keys(CAST(fields AS JSON))) FROM {source} ORDER BY 1"
     ).fetchall()
@@ -208,11 +208,12 @@ def export_rows(
     return int(done[0]) if done else 0
 
 
-def open_rows(dataset: DatasetName, table: str) -> str:
-    """The rows of a built table that are in quarantine now, as SQL."""
+def open_rows(table: str) -> str:
+    """The rows of a built table that are in quarantine now, as SQL. (Those of before its dataset
+    was renamed carry the earlier name.)"""
     return (
         "(SELECT * FROM lake.headwater.quarantine "
-        f"WHERE dataset = {literal(str(dataset))} AND built_table = {literal(table)} "
+        f"WHERE built_table = {literal(table)} "
         "AND id NOT IN (SELECT id FROM lake.headwater.quarantine_outcomes "
         f"WHERE built_table = {literal(table)}))"
     )
@@ -272,7 +273,7 @@ def _refuse_history(dataset: SourceDataset) -> None:
 def _pick_rows(con: duckdb.DuckDBPyConnection, step: Replay, request: Request) -> list[str]:
     """Put the rows into the step's table, in order, a column for each field; the fields' names.
     None: no rows."""
-    source = open_rows(step.identity.dataset, step.identity.table)
+    source = open_rows(step.identity.table)
     condition = request.selection.condition()
     picked = _temp(step, "replay_picked")
     con.execute(

@@ -248,7 +248,8 @@ def _place(lake: Lake, tables: list[tuple[str, ...]], allow_files: bool) -> None
         elif len(parts) == 2 and DatasetName(*parts) in released:
             bodies[parts] = f"SELECT * FROM {at(released[DatasetName(*parts)])}"
         elif not (_CATALOGS.fullmatch(parts[0]) or (allow_files and _may_be_file(parts))):
-            raise _unknown(parts, released)
+            renamed = lake.renamed_to(DatasetName(*parts)) if len(parts) == 2 else None
+            raise _unknown(parts, released, renamed)
     for schema in sorted({parts[0] for parts in bodies}):
         lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', schema)}")
     for parts, body in bodies.items():
@@ -260,11 +261,17 @@ def _may_be_file(parts: tuple[str, ...]) -> bool:
     return len(parts) == 1 and ("." in parts[0] or "/" in parts[0])
 
 
-def _unknown(parts: tuple[str, ...], released: Mapping[DatasetName, Position]) -> UnknownDataset:
+def _unknown(
+    parts: tuple[str, ...],
+    released: Mapping[DatasetName, Position],
+    renamed: DatasetName | None,
+) -> UnknownDataset:
     name = ".".join(parts)
     known = [str(dataset) for dataset in released] + [f"headwater.{t}" for t in STATE_TABLES]
     same = [dataset for dataset in known if dataset.endswith(f".{name}")]
     hint = f"name it with its schema: {same[0]}" if same else suggestion(name, known)
+    if renamed:
+        hint = f"it was renamed: {renamed}"
     return UnknownDataset(f"no released dataset {name!r}", hint=hint)
 
 

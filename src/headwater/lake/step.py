@@ -17,7 +17,7 @@ from headwater.errors import Superseded
 from headwater.lake.commit import Commit, now
 from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
-from headwater.lake.state import Position
+from headwater.lake.state import Build, Position
 from headwater.names import DatasetName
 
 PREWRITTEN_ROWS = 250_000
@@ -143,6 +143,42 @@ def step_row(
         "seconds": seconds,
         "error": error,
     }
+
+
+def record_rename(commit: Commit, identity: StepIdentity, build: Build) -> None:
+    """Make the built table of `build` that of the identity's dataset: a build record of its own
+    over the same snapshot. Rows, files and ledger lines stay as they are."""
+    moment = now()
+    definition, step = commit.con.execute(
+        "SELECT max_by(definition, built_at), max_by(step, built_at) "
+        "FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
+        [str(build.dataset), build.position.table],
+    ).fetchone() or (None, None)
+    commit.note(
+        "builds",
+        [
+            {
+                "dataset": str(identity.dataset),
+                "built_table": build.position.table,
+                "fingerprint": build.fingerprint,
+                "snapshot_id": build.position.snapshot_id,
+                "row_count": build.row_count,
+                "columns": json.dumps(dict(build.columns)),
+                "inputs": _positions(build.inputs),
+                "definition": definition,
+                "run_id": build.run_id,  # that built it; who renamed it is in `steps`
+                "step": step,
+                "built_at": moment,
+            }
+        ],
+    )
+    commit.note(
+        "steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())]
+    )
+
+
+def _positions(inputs: Mapping[DatasetName, Position]) -> str:
+    return json.dumps({str(name): [p.table, p.snapshot_id] for name, p in inputs.items()})
 
 
 def write_ahead(lake: Lake, identity: StepIdentity, query: str) -> Path:

@@ -136,13 +136,13 @@ class FullBuild:
         if not self.quarantine:
             return 0
         name = literal(str(self.identity.dataset))
-        row = commit.con.execute(
-            f"INSERT INTO lake.headwater.quarantine SELECT {name} || '/{self.identity.run_id}/' || "
-            f"record, {name}, {literal(self.identity.table)}, reasons, NULL, NULL, NULL, record, "
-            f"content, NULL, {literal(self.identity.run_id)}, {self.identity.step}, "
-            f"{literal(now())} FROM {ident(self.quarantine)} ORDER BY record"
-        ).fetchone()
-        return int(row[0]) if row else 0
+        return commit.insert_state(
+            "quarantine",
+            f"SELECT {name} || '/{self.identity.run_id}/' || record, {name}, "
+            f"{literal(self.identity.table)}, reasons, NULL, NULL, NULL, record, content, NULL, "
+            f"{literal(self.identity.run_id)}, {self.identity.step}, {literal(now())} "
+            f"FROM {ident(self.quarantine)} ORDER BY record",
+        )
 
     def discard(self, lake: Lake) -> None:
         """See `ComputedStep`."""

@@ -62,6 +62,7 @@ class Report:
     status    succeeded; held back (something failed, the rest went out); files refused (the
               rest landed and went out); nothing (there was nothing to do).
     release   the release's number, None if nothing moved.
+    removed   names that the release has no more; renamed: those of them that have a new one.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class Report:
     moves: Mapping[DatasetName, Position] = field(default_factory=dict)
     held: Mapping[DatasetName, str] = field(default_factory=dict)
     removed: tuple[DatasetName, ...] = ()
+    renamed: Mapping[DatasetName, DatasetName] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -105,6 +107,7 @@ class Report:
             "moved": {str(n): [p.table, p.snapshot_id] for n, p in self.moves.items()},
             "held_back": {str(name): why for name, why in self.held.items()},
             "removed": [str(name) for name in self.removed],
+            "renamed": {str(old): str(new) for old, new in self.renamed.items()},
             "steps": [step.as_dict() for step in self.steps],
         }
 

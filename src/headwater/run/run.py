@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +20,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from headwater.analysis.fingerprint import fingerprint
-from headwater.analysis.graph import Graph, select
+from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
@@ -35,9 +35,16 @@ from headwater.ingest.replay import Request, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, Release, State
-from headwater.lake.step import StepIdentity, step_row, table_name
+from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
 from headwater.names import DatasetName
-from headwater.plan.plan import Action, Decision, ReleaseDecision, decide_model, decide_release
+from headwater.plan.plan import (
+    Action,
+    Decision,
+    ReleaseDecision,
+    decide_model,
+    decide_release,
+    follow_renames,
+)
 from headwater.project.definitions import (
     Dataset,
     ModelContract,
@@ -151,6 +158,7 @@ class _Run:
         self.state: State = self.lake.state()
         self.schemas.update(self.bound.schemas)
         self.clock = time.monotonic()
+        self.renames = renames(self.graph.datasets)
 
     def carry_out(self) -> Report:
         for name in self.graph.order:
@@ -252,18 +260,72 @@ class _Run:
             there=build.columns if build else {},
         )
 
+    # ---- built tables and their names
+
+    def table(self, name: DatasetName, mark: str) -> str:
+        """The built table of a dataset at a fingerprint; it may carry an earlier name."""
+        build = self.state.newest_build(name, mark)
+        return build.position.table if build else table_name(name, mark)
+
+    def take_over(self, dataset: Dataset, mark: str) -> None:
+        """Take over what was landed or built under an earlier name, where it means the same.
+
+        Raises where the built table of that meaning was taken over by another dataset: two that
+        wrote to one table would not see each other's rows.
+        """
+        name = dataset.name
+        mine = self.state.newest_build(name, mark)
+        owner = self.state.owner(mine.position.table) if mine else None
+        if owner == name:
+            return
+        earlier = [old for old, new in self.renames.items() if new == name]
+        former = next((old for old in earlier if self.owned_build(old, mark)), None)
+        if former:
+            self.rename(former, dataset, mark)
+        elif owner:
+            raise HeadwaterError(
+                f"its built table is now that of {owner}, which it was renamed to",
+                where=f"{dataset.file}:{dataset.line}",
+                hint=f"remove it, or name it back: `renamed_from: {owner}`",
+            )
+
+    def owned_build(self, name: DatasetName, mark: str) -> Build | None:
+        build = self.state.newest_build(name, mark)
+        return build if build and self.state.owner(build.position.table) == name else None
+
+    def rename(self, former: DatasetName, dataset: Dataset, mark: str) -> None:
+        self.flush()
+        lock = self.lock(former)  # whoever still runs with the earlier name has committed then
+        try:
+            build = self.owned_build(former, mark)
+            if build is None:  # another run was faster
+                return
+            reason = f"renamed from {former}"
+            table = build.position.table
+            identity = self.identity(dataset.name, table, mark, Action.RENAME, reason)
+            note = CommitNote(message=f"{former} is now {dataset.name}", run_id=self.run_id)
+            with self.lake.commit(note) as commit:
+                record_rename(commit, identity, build)
+            self.committed += 1
+            self.steps[dataset.name].notes.append(f"{reason}; its rows were taken over")
+        finally:
+            lock.release()
+        self.look_again()
+
     # ---- landing
 
     def land(self, dataset: SourceDataset) -> None:
         name = dataset.name
         mark = self.fingerprint(name)
-        table = table_name(name, mark)
+        table = self.table(name, mark)
         started = time.monotonic()
         lock = self.lock(name)
         step = StepReport(dataset=name, action="land", status="nothing", reason="no new files")
         self.steps[name] = step
         identity: StepIdentity | None = None
         try:
+            self.take_over(dataset, mark)
+            table = self.table(name, mark)
             for intake in _portions(self.intake(dataset, table, step)):
                 self.observer.started(name, "land", intake.reason)
                 identity = self.identity(name, table, mark, Action.LAND, intake.reason)
@@ -308,7 +370,7 @@ class _Run:
         identity: StepIdentity | None = None
         try:
             mark = self.fingerprint(name)
-            table = table_name(name, mark)
+            table = self.table(name, mark)
             if (name, table) not in self.state.builds:
                 raise HeadwaterError(
                     "it is not landed under the contract that it has now",
@@ -366,7 +428,8 @@ class _Run:
     ) -> None:
         """Raise where a dataset is to be landed anew and files that it was landed from are gone:
         their rows would be lost without a word."""
-        before = newest_other_table(self.state, name, table)
+        names = {name, *(old for old, new in self.renames.items() if new == name)}
+        before = newest_other_table(self.state, names, table)
         lost = sorted(
             path
             for (t, path), file in self.state.files.items()
@@ -459,7 +522,7 @@ class _Run:
             lock = self.lock(name)
             decision, mark = self.decide(model)
             step.reason = decision.reason
-            table = table_name(name, mark)
+            table = self.table(name, mark)
             if decision.action is Action.NOTHING:
                 self.positions[name] = self.state.builds[name, table].position
                 self.note_schema(model, _types(self.state.builds[name, table].columns))
@@ -507,6 +570,7 @@ class _Run:
             except duckdb.Error as error:
                 raise explain_failure(model, error) from error
         mark = self.fingerprint(name)
+        self.take_over(model, mark)
         fresh = [given for given in model.inputs if self.group.waiting(given)]
         for given in model.inputs:
             if given not in fresh and given not in self.positions:
@@ -723,6 +787,7 @@ class _Run:
             decision = self.decide_release(before.names)
             report.moves, report.held = decision.moves, decision.held
             report.removed = decision.removed
+            report.renamed = {n: self.renames[n] for n in decision.removed if n in self.renames}
             if not decision.is_empty:
                 report.release = before.release_id + 1
                 self.write_release(commit, report.release, decision)
@@ -743,9 +808,10 @@ class _Run:
         ready = {name: p for name, p in self.positions.items() if name in self.selected}
         whole = not self.options.select
         gone = tuple(sorted(n for n in released if n not in self.graph.datasets)) if whole else ()
-        return decide_release(
+        decision = decide_release(
             self.graph, ready, self.failed, released, gone, atomic=self.options.atomic
         )
+        return follow_renames(decision, self.renames, released)
 
     def write_release(self, commit: Commit, release_id: int, decision: ReleaseDecision) -> None:
         commit.point_views(decision.moves)
@@ -815,9 +881,9 @@ def _sum_of(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {code: a.get(code, 0) + b.get(code, 0) for code in {**a, **b}}
 
 
-def newest_other_table(state: State, name: DatasetName, table: str) -> str:
-    """The built table that a dataset had before it got `table`; "" without."""
-    others = [b for (n, t), b in state.builds.items() if n == name and t != table]
+def newest_other_table(state: State, names: Collection[DatasetName], table: str) -> str:
+    """The built table that a dataset of these names had before it got `table`; "" without."""
+    others = [b for (n, t), b in state.builds.items() if n in names and t != table]
     newest = max(others, key=lambda build: build.position.snapshot_id, default=None)
     return newest.position.table if newest else ""
 
