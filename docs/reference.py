@@ -6,10 +6,8 @@ cannot be wrong for long: a test fails when the pages are out of date.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Iterable
@@ -18,23 +16,25 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
 from headwater import errors
 from headwater.cli.main import app
-from headwater.contract import checks, contract
+from headwater.contract import checks, contract, definition, freshness
 from headwater.contract import types as column_types
+from headwater.contract.rules import RULES
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
 from headwater.project import definitions
+from headwater.project.schema import attribute_docs
 from headwater.sources.batch import REASONS
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Printed from the code by docs/reference.py; do not edit. -->\n"
 
 TABLES = {
-    "lake_format": "The version of the state tables, written when the lake is made.",
+    "lake_format": "The version of the state tables, written when the lake is made or migrated.",
     "runs": "One row per run that came to its end.",
     "steps": "One row per step: what was done with a dataset, why, and how it ended.",
     "ledger": "One row per committed step: what became of every row. Both balances hold.",
@@ -48,17 +48,6 @@ TABLES = {
     "releases": "One row per release.",
     "release_names": "The names that a release moved, and where to; no table means removed.",
 }
-CHECKS = {
-    "type": "the value is not exactly one of the column's type or `format`",
-    "required": "the value is missing (`required`, or a column of the key)",
-    "accepted": "the value is none of `accepted`",
-    "min": "the value is less than `min`",
-    "max": "the value is greater than `max`",
-    "pattern": "the text does not match `pattern`",
-    "length": "the text is shorter or longer than `length`",
-    "finite": "the number is infinite or not a number (models only)",
-}
-
 NAMES = {
     definitions.FileDataset: "dataset",
     checks.RowCount: "whole number or row count",
@@ -68,30 +57,6 @@ NAMES = {
 
 
 # ---- what the source says beside a field -----------------------------------------------------
-
-
-def attribute_docs(owner: type) -> dict[str, str]:
-    """Field -> the docstring that stands below it, base classes included."""
-    found: dict[str, str] = {}
-    for cls in reversed(owner.__mro__):
-        if cls.__module__.split(".")[0] != "headwater":
-            continue
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-        assert isinstance(tree, ast.ClassDef)
-        for field, after in zip(tree.body, tree.body[1:], strict=False):
-            text = after.value if isinstance(after, ast.Expr) else None
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                for name in _targets(field):
-                    found[name] = " ".join(text.value.split())
-    return found
-
-
-def _targets(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return [node.target.id]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return []
 
 
 def first_sentence(owner: Any) -> str:
@@ -129,6 +94,8 @@ def _kind(written: Any, annotation: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         kinds = {_kind("", part) for part in parts if part is not type(None)}
         return "value" if len(kinds) > 3 else " or ".join(sorted(kinds))
+    if origin is tuple and parts[0] is definitions.FilePath:
+        return "path, or a list of them"
     if origin is tuple:
         return f"list of {_kind('', parts[0])}s"
     if origin is dict:
@@ -164,6 +131,18 @@ def settings_page() -> str:
         + properties(definitions.Settings)
         + "\nValues may hold `${NAME}` and `${NAME:-default}`, which are taken from the "
         "environment; so may those of the files in `sources/`.\n"
+        + "\n## A variable\n\n"
+        + first_sentence(definitions.Variable)
+        + "\n\n"
+        + properties(definitions.Variable)
+    )
+
+
+def functions_page() -> str:
+    return (
+        "# Functions\n\n`functions/NAME.sql`: one `CREATE FUNCTION NAME(…) AS value` or "
+        "`AS TABLE SELECT …`; see [Models](../how-to/models.md#functions). Its leading comment:\n\n"
+        + properties(definitions.FunctionNote)
     )
 
 
@@ -177,8 +156,15 @@ def sources_page() -> str:
         + properties(definitions.FileDataset, leave_out=of_contract)
         + "\n## `format`\n\n"
         + first_sentence(definitions.FileFormat)
-        + "\n\n`.csv`, `.tsv`, `.txt`, `.psv` are CSV; `.jsonl`, `.ndjson`, `.json` JSON lines; "
-        "`.parquet`, `.pq` Parquet. A further `.gz` may follow.\n\n## `dialect`\n\n"
+        + "\n\n"
+        + words(definitions.FileFormat)
+        + "\nA further `.gz`, `.bz2`, `.xz`, `.zst` or `.zip` may follow; how a file is packed is "
+        "told from its content.\n\n## A path\n\n"
+        + "A path or glob, or a mapping with this key and any of "
+        + ", ".join(f"`{name}`" for name in definitions.Reading.model_fields)
+        + ". What is not stated for a path is the dataset's.\n\n"
+        + properties(definitions.FilePath, leave_out=definitions.Reading.model_fields)
+        + "\n## `dialect`\n\n"
         + first_sentence(definitions.Dialect)
         + "\n\n"
         + properties(definitions.Dialect)
@@ -189,14 +175,52 @@ def sources_page() -> str:
     )
 
 
+def models_page() -> str:
+    of_contract = set(contract.Contract.model_fields)
+    return (
+        "# Models\n\nThe leading comment of `models/**/NAME.sql`, or the keywords of "
+        "`@hw.model(…)`: all keys of a [contract](contracts.md), and:\n\n"
+        + properties(definitions.ModelContract, leave_out=of_contract)
+        + "\n## `store`\n\n"
+        + first_sentence(definitions.Store)
+        + "\n\n"
+        + words(definitions.Store)
+    )
+
+
 def contracts_page() -> str:
     return (
         "# Contracts\n\n"
         + first_sentence(contract.Contract)
         + "\n\n"
         + properties(contract.Contract)
-        + "\n## A column\n\nA type alone, or these keys:\n\n"
-        + properties(contract.Column)
+        + "\n## A column\n\nA type alone, or these keys. First what it is, and how it is read and "
+        "filled:\n\n"
+        + properties(contract.Column, leave_out=_RULES_OF_PARTS)
+        + "\nThen its rules, and their remedy:\n\n"
+        + properties(contract.Column, leave_out=set(contract.Column.model_fields) - _RULES_OF_PARTS)
+        + "\n## A part of a value\n\n"
+        + first_sentence(contract.Part)
+        + "\n\n"
+        + properties(contract.Part)
+        + "\nWhere a value can stand, `{expression: SQL}` can stand too: "
+        + first_sentence(definition.Expression).lower().split(":")[0]
+        + ".\n\n## `fill`\n\n"
+        + first_sentence(definition.Fill)
+        + "\n\n"
+        + properties(definition.Fill)
+        + "\n`fill: previous` is short for `fill: {previous: {}}`. Of `previous`:\n\n"
+        + properties(definition.Previous)
+        + "\n## `missing_column`\n\n"
+        + first_sentence(contract.MissingColumn)
+        + "\n\n"
+        + words(contract.MissingColumn)
+        + "\n## `freshness`\n\n"
+        + first_sentence(freshness.Freshness)
+        + "\n\n"
+        + properties(freshness.Freshness)
+        + "\n## Which remedies a rule can have\n\n"
+        + _rules_and_remedies()
         + "\n## A rule\n\n"
         + first_sentence(contract.Rule)
         + "\n\n"
@@ -234,6 +258,54 @@ def checks_page() -> str:
         + "\n\n"
         + words(checks.CheckRemedy)
     )
+
+
+_RULES_OF_PARTS = set(contract.Part.model_fields) - {"description"}
+
+
+def _rules_and_remedies() -> str:
+    """Rule -> when it is broken, and the remedies that it can have; told by trying."""
+    rows = [
+        [f"`{name}`", kind.meaning, ", ".join(f"`{r}`" for r in _remedies_of(name))]
+        for name, kind in RULES.items()
+    ]
+    of_rows = [remedy.value for remedy in contract.Remedy if _is_for(remedy)]
+    rows.append(["a row rule", "its `check` is false", ", ".join(f"`{word}`" for word in of_rows)])
+    return table(["rule", "broken where", "remedies"], rows) + (
+        "\nWith `warn` a value that is none of its type (`type`, `values`) is quarantined all the "
+        "same: there is nothing that could land.\n"
+    )
+
+
+def _remedies_of(rule: str) -> list[str]:
+    """The remedies that a column with this rule can have."""
+    examples: dict[str, dict[str, Any]] = {
+        "values": {"values": {"Y": "yes"}},
+        "required": {"required": True},
+        "accepted": {"accepted": ["x"]},
+        "min": {"min": "x"},
+        "max": {"max": "x"},
+        "pattern": {"pattern": "x"},
+        "length": {"length": 1},
+    }
+    found = []
+    for word in [remedy.value for remedy in contract.Remedy] + ["{value: …}", "{expression: …}"]:
+        otherwise = {word.strip("{").split(":")[0]: "x"} if word.startswith("{") else word
+        given = {**examples.get(rule, {}), "otherwise": otherwise}
+        try:
+            contract.Column.model_validate({"default": "x", "fill": {"value": "x"}, **given})
+        except ValidationError:
+            continue
+        found.append(word)
+    return found
+
+
+def _is_for(remedy: contract.Remedy) -> bool:
+    try:
+        contract.Rule.model_validate({"name": "r", "check": "a", "otherwise": remedy.value})
+    except ValidationError:
+        return False
+    return True
 
 
 def types_page() -> str:
@@ -277,6 +349,8 @@ def reasons_page() -> str:
         "# Reasons\n\nThe codes in `reasons` of the quarantine and in `headwater.checks`.\n\n"
         "## Of a column\n\n"
         + table(["reason", "the row is there because"], _column_reasons())
+        + "\nOf a part of a value the path is named: `customer.age.min` is of the field `age` of "
+        "the column `customer`, `tags[].pattern` of any item of the list `tags`.\n"
         + "\n## Of a row\n\n"
         + table(
             ["reason", "the row is there because"],
@@ -303,7 +377,7 @@ def reasons_page() -> str:
 
 
 def _column_reasons() -> list[list[str]]:
-    return [[f"`COLUMN.{code}`", text] for code, text in CHECKS.items()]
+    return [[f"`COLUMN.{code}`", kind.meaning] for code, kind in RULES.items()]
 
 
 def errors_page() -> str:
@@ -370,6 +444,8 @@ PAGES = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "sources.md": sources_page,
+    "models.md": models_page,
+    "functions.md": functions_page,
     "contracts.md": contracts_page,
     "checks.md": checks_page,
     "types.md": types_page,

@@ -71,28 +71,33 @@ def _lake() -> Lake:
     return Lake(connect(Limits(spill_folder=folder / "tmp")), folder, Locks(folder / "locks", 1))
 
 
-def source(columns: Mapping[str, str] | None = None, *more: str, path: str = "data/*") -> str:
+def source(columns: Mapping[str, str] | None = None, *more: str, path: str = "path: data/*") -> str:
     """`sources/s.yaml` with the dataset `s.t`; `more` are lines of the dataset."""
-    lines = ["connector: files", "datasets:", "  t:", f"    path: {path}"]
-    lines += [f"    {line}" for text in more for line in text.split("\n")]
+    lines = ["connector: files", "datasets:", "  t:"]
+    lines += [f"    {line}" for text in (path, *more) for line in text.split("\n")]
     if columns:
         lines += ["    columns:", *(f"      {name}: {spec}" for name, spec in columns.items())]
     return "\n".join(lines) + "\n"
 
 
 def read(
-    folder: Path, files: Mapping[str, str | bytes], columns: Mapping[str, str] | None, *more: str
+    folder: Path,
+    files: Mapping[str, str | bytes],
+    columns: Mapping[str, str] | None,
+    *more: str,
+    path: str = "path: data/*",
 ) -> Landed:
-    """Read `files` (name -> content) as the dataset `s.t` with these columns.
+    """Read `files` (name in `data/` -> content) as the dataset `s.t` with these columns.
 
     Raises ContractBroken as a landing step does.
     """
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "sources").mkdir(exist_ok=True)
     (folder / "headwater.yaml").write_text("name: test\n")
-    (folder / "sources" / "s.yaml").write_text(source(columns, *more))
+    (folder / "sources" / "s.yaml").write_text(source(columns, *more, path=path))
     for name, content in files.items():
         raw = content if isinstance(content, bytes) else content.encode()
+        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "data" / name).write_bytes(raw)
     (dataset,) = read_project(folder, {}).datasets.values()
     assert isinstance(dataset, SourceDataset)
@@ -113,7 +118,7 @@ def _read(folder: Path, dataset: SourceDataset) -> Landed:
         action="land",
         reason="test",
     )
-    items = tuple(discover(folder, dataset.definition.path, "s.t"))
+    items = tuple(discover(folder, dataset.definition, "s.t"))
     landing = land(lake, identity, dataset, Intake(manner=Manner.ADD, items=items), [])
     try:
         return Landed(

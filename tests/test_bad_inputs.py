@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import subprocess
 import sys
+import tracemalloc
+from functools import partial
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from headwater.engine import extensions
-from headwater.errors import LakeError, LakeLocked, LakeTooNew
+from headwater.errors import FileRefused, LakeError, LakeLocked, LakeTooNew
 from headwater.names import DatasetName
+from headwater.project.definitions import Reading
+from headwater.sources.batch import Item
+from headwater.sources.files.spool import spool
+from tests.packed import workbook, zipped
 
 GOOD = "a,b\n1,x\n2,y\n"
 
@@ -39,9 +48,13 @@ def truncated_gzip() -> bytes:
         ("cut.csv.gz", truncated_gzip(), "the gzip data ends early", "copy the file again"),
         ("dup.csv", b"a,b,a\n1,2,3\n", "the header names 'a' more than once", "rename one of"),
         ("other.csv", b"b,c\n1,2\n", "the file has no column 'a'", "its columns: b, c"),
-        ("wide.csv", "a,b\n1,x\n".encode("utf-16"), "the file is UTF-16", "convert it to UTF-8"),
         ("p.csv", b"PAR1....", "the file is Parquet, not text", "set `format: parquet`"),
-        ("z.csv", b"PK\x03\x04....", "the file is a zip archive", "unpack it first"),
+        (
+            "z.csv",
+            b"PK\x03\x04....",
+            "the zip data ends early or is damaged",
+            "copy the file again",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_by_name_and_stops_no_other(
@@ -64,6 +77,103 @@ def test_a_file_that_cannot_be_read_is_refused_by_name_and_stops_no_other(
     rows = made.ask("SELECT path, status, reason FROM headwater.files ORDER BY status")
     assert rows[0][:2] == ("data/good.csv", "landed")
     assert rows[1][:2] == (f"data/{name}", "refused")
+
+
+def truncated(pack) -> bytes:
+    rows = "".join(f"{n},{n * 7919 % 10007}\n" for n in range(50_000))
+    packed = pack(f"a,b\n{rows}".encode())
+    return packed[: len(packed) // 2]
+
+
+UTF16 = "a,b\n1,x\n".encode("utf-16-le")
+TOO_LARGE = "unpacked, it is larger than 100 MB and more than 200 times its size"
+
+
+NOT_AS_SAID = [
+    ("mark.csv", "a\n1\n".encode("utf-16"), "encoding: latin-1",
+     "the file begins with the byte order mark of utf-16, and `encoding: iso8859-1`",
+     "leave `encoding:` out"),
+    ("latin.csv", UTF16, "encoding: cp1252", "the file is utf-16-le by its zero bytes",
+     "set `encoding: utf-16-le`"),
+    ("order.csv", UTF16, "encoding: utf-16-be", "the file is utf-16-le by its zero bytes",
+     "set `encoding: utf-16-le`"),
+    ("bare.csv", UTF16, "", "the file is utf-16-le by its zero bytes", "set `encoding:"),
+    ("long.csv", b"a,b\n1," + b"x" * 100_000_000, "",
+     "a line of the file is longer than 16 MiB", "check the line ends"),
+    ("long.jsonl", b'{"a": "' + b"x" * 100_000_000 + b'"}', "",
+     "a line of the file is longer than 16 MiB", "`format: json`"),
+    ("cut.csv.zst", truncated(partial(pa.compress, codec="zstd", asbytes=True)), "",
+     "the zstd data ends early or is damaged", "copy the file again"),
+    ("cut.csv.xz", truncated(lzma.compress), "", "the xz data ends early", "copy the file"),
+    ("cut.csv.bz2", truncated(bz2.compress), "", "the bz2 data ends early", "copy the file"),
+    ("cut.csv.zip", truncated(lambda text: zipped({"a.csv": text})), "",
+     "the zip data ends early", "copy the file again"),
+    ("out.zip", zipped({"a.csv": b"a,b\n9,x\n", "../out.csv": b"a,b\n9,x\n"}), "",
+     "the zip archive has a file whose path leads out of the folder", "do not trust it"),
+    ("bomb.csv.gz", gzip.compress(b"a,b\n" + b"1,x\n" * 30_000_000), "", TOO_LARGE,
+     "`max_unpack_ratio:`"),
+    ("bomb.xlsx", zipped({"xl/workbook.xml": b" " * 120_000_000}), "", TOO_LARGE,
+     "`max_unpack_ratio:`"),
+    ("sheet.xlsx", workbook({"one": [["a"], [1]]}), "sheet: two",
+     "the workbook has no sheet 'two'", "known: one"),
+    ("no_key.json", b'{"data": {"items": []}}', "records: data.rows",
+     "there is no 'rows' on the way to `records: data.rows`", "the keys there: items"),
+    ("no_list.json", b'{"data": {"items": {}}}', "records: data.items",
+     "what is at `records: data.items` is an object, not a list", "name the list itself"),
+]  # fmt: skip
+"""Name, content, keys of its path; what is said, and the hint."""
+
+
+def test_files_that_are_not_as_they_are_said_are_refused_by_name_and_stop_no_other(project):
+    paths = [f"{{glob: 'bad/{name}', {keys}}}" for name, _, keys, _, _ in NOT_AS_SAID]
+    made = project(
+        {"data/good.csv": GOOD, **{f"bad/{name}": text for name, text, *_ in NOT_AS_SAID}},
+        source="connector: files\ndatasets:\n  t:\n    path:\n      - data/good.csv\n"
+        + "".join(f"      - {path}\n" for path in paths)
+        + "    columns: {a: {type: integer, required: true}, b: varchar}\n",
+    )
+    report = made.run()
+    assert report.exit_code == 1
+    assert set(report.refused) == {f"bad/{name}" for name, *_ in NOT_AS_SAID}
+    for name, _, _, message, hint in NOT_AS_SAID:
+        assert report.refused[f"bad/{name}"].startswith(message), name
+        assert hint in report.refused[f"bad/{name}"], name
+    assert made.ask("SELECT a FROM s.t ORDER BY a") == [(1,), (2,)]
+    assert made.balances()
+    assert not list(made.folder.rglob("out.csv"))
+    assert not list((made.folder / ".headwater" / "tmp").rglob("unpacked"))
+
+
+def test_a_long_line_and_a_bomb_take_no_more_memory_than_others(tmp_path):
+    """Looking over a file takes some blocks of 4 MiB, whatever is in it."""
+    for name, content in {
+        "long.csv": b"a,b\n1," + b"x" * 100_000_000,
+        "bomb.csv.xz": lzma.compress(b"a,b\n1," + b"x" * 150_000_000, preset=0),
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        del content
+        facts = path.stat()
+        item = Item(path=name, absolute=path, size_bytes=facts.st_size, modified_ns=0)
+        tracemalloc.start()
+        try:
+            with pytest.raises(FileRefused):
+                spool(item, tmp_path / "scratch", Reading())
+            assert tracemalloc.get_traced_memory()[1] < 40_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_five_thousand_columns_land(project):
+    names = [f"column_of_a_long_name_{n}" for n in range(5000)]
+    line = ",".join("1" for _ in names)
+    made = project(
+        {"data/wide.csv": f"{','.join(names)}\n{line}\n{line}\n"},
+        source="connector: files\ndatasets:\n  t: {path: data/*.csv}\n",
+    )
+    report = made.run()
+    assert report.exit_code == 0
+    assert made.ask("SELECT count(*), max(column_of_a_long_name_4999) FROM s.t") == [(2, "1")]
 
 
 def test_a_refused_file_lands_once_it_is_mended(project):
@@ -255,7 +365,7 @@ def test_a_lake_of_a_newer_version_is_left_alone(project):
     made = project({"data/good.csv": GOOD})
     made.run()
     with plain_lake(made.folder) as con:
-        con.execute("INSERT INTO lake.headwater.lake_format VALUES (999, '9.9', NULL)")
+        con.execute("INSERT INTO lake.headwater.lake_format VALUES (999, '9.9', NULL, NULL)")
     for act in (made.run, lambda: made.ask("SELECT 1")):
         with pytest.raises(LakeTooNew, match=r"format 999, made by Headwater 9\.9") as caught:
             act()

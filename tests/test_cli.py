@@ -52,6 +52,10 @@ COMMANDS = [
     ["quarantine", "list"],
     ["quarantine", "show"],
     ["releases"],
+    ["backup"],
+    ["doctor"],
+    ["schema"],
+    ["restore"],
 ]
 
 

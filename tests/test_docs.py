@@ -173,16 +173,30 @@ def test_the_example_of_each_help_is_right_use(name, command):
     command.make_context(name, words[1 + len(name.split()) :])  # raises for wrong use
 
 
-KINDS = ["Settings", "FilesSource", "FileDataset", "Column", "Rule"]
-KINDS += ["RowCount", "TableCheck", "CheckHeader"]
+KINDS = [
+    "Settings",
+    "FilesSource",
+    "FileDataset",
+    "FilePath",
+    "Dialect",
+    "Column",
+    "Part",
+    "Fill",
+    "Previous",
+    "Freshness",
+    "RowCount",
+    "TableCheck",
+    "CheckHeader",
+]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "Rule"])
 def test_each_key_of_a_project_is_shown_in_a_how_to_page(kind):
     definitions = {
         **vars(REFERENCE.definitions),
         **vars(REFERENCE.contract),
         **vars(REFERENCE.checks),
+        **vars(REFERENCE.definition),
     }
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     keys = [field.alias or name for name, field in definitions[kind].model_fields.items()]

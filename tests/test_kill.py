@@ -28,6 +28,14 @@ def test_killed_runs_lose_nothing_double_nothing_and_show_no_half_release(tmp_pa
     assert report["reads"] > kills / 2, "the reader hardly read"
 
 
+def test_killed_backups_and_restores_leave_what_was_whole_before(tmp_path):
+    kills = max(3, KILLS // 20)
+    command = [sys.executable, "-m", "tests.killing.backups", str(tmp_path), str(kills), str(SEED)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr[-2000:]}"
+    assert json.loads(done.stdout)["files"] > 1, "no run went on beside them"
+
+
 def test_killed_replays_relandings_and_replacements_leave_every_table_true(tmp_path):
     kills = max(KILLS // 3, 1)
     command = [sys.executable, "-m", "tests.killing.changes", str(tmp_path), str(kills), str(SEED)]

@@ -462,3 +462,15 @@ def test_reports_are_plain_values(project):
         "m.bad": "failed",
     }
     assert report["steps"][1]["error"].keys() == {"error", "where", "hint"}
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"),
+    [("keep first", (1, 5, "a")), ("keep last", (1, None, "c")), ("latest by n", (1, 7, "b"))],
+)
+def test_a_model_keeps_the_row_of_a_key_that_its_contract_says(project, word, kept):
+    query = "SELECT * FROM (VALUES (1, 5, 'a'), (1, 7, 'b'), (1, NULL, 'c')) t(id, n, v)"
+    made = project({"models/m/x.sql": f"/*\nkey: id\non_duplicate: {word}\n*/\n{query}"})
+    assert made.run(select="m.x").exit_code == 0
+    assert made.ask("SELECT * FROM m.x") == [kept]
+    assert made.balances()

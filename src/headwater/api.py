@@ -7,25 +7,40 @@ it, and importing it takes longer than reading a hundred files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.analysis.graph import Graph, analyse
 from headwater.engine.bind import Bound, bind
-from headwater.engine.session import Limits
-from headwater.errors import Mistake, ProjectMistakes, UnknownDataset, suggestion
+from headwater.engine.session import Limits, connect
+from headwater.engine.variables import wrong_values
+from headwater.errors import (
+    Mistake,
+    ProjectMistakes,
+    QueryRefused,
+    UnknownDataset,
+    suggestion,
+)
 from headwater.names import DatasetName
+from headwater.places import Places
 from headwater.project.definitions import (
     Dataset,
+    Function,
     Project,
     Settings,
     SourceDataset,
     lake_folder,
 )
-from headwater.project.read import find_project, read_leniently, read_settings
+from headwater.project.functions import closure
+from headwater.project.read import find_project, read_functions, read_leniently, read_settings
+from headwater.project.variables import literals, unknown, unused, values_of, wrong_value
+from headwater.sql.faults import SqlError
+from headwater.sql.functions import called
+from headwater.sql.variables import fill, variables_in
 
 if TYPE_CHECKING:
+    from headwater.lake.backup import Copied
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
     from headwater.run.report import DataReport, Observer, Report
@@ -33,11 +48,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenProject:
-    """A project, read and checked. Nothing stays open between calls."""
+    """A project, read and checked. Nothing stays open between calls.
+
+    variables   the values that were given in place of the defaults of headwater.yaml.
+    """
 
     project: Project
     graph: Graph
     bound: Bound
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     def run(
         self,
@@ -167,7 +186,7 @@ class OpenProject:
         >>> open_project("taxi").query("SELECT 1 AS one").rows()  # doctest: +SKIP
         [(1,)]
         """
-        return _query(self.project.folder, self.project.settings, sql, allow_files)
+        return _query(self.project.folder, self.project.settings, sql, allow_files, self.variables)
 
     def open_lake(self) -> Lake:
         """The project's lake, open for writing; made where it is missing."""
@@ -203,11 +222,50 @@ def read_lake(path: str | Path = ".") -> Lake:
     return _read_lake(folder, read_settings(folder))
 
 
-def query_project(path: str | Path, sql: str, *, allow_files: bool = False) -> QueryResult:
-    """Run one SELECT over the current release of the project at or above `path`; its
-    definitions are not read."""
+def query_project(
+    path: str | Path,
+    sql: str,
+    *,
+    allow_files: bool = False,
+    variables: Mapping[str, Any] | None = None,
+) -> QueryResult:
+    """Run one SELECT over the current release of the project at or above `path`; of its
+    definitions only the functions are read.
+
+    variables   values in place of the defaults of headwater.yaml; each must be used.
+    """
     folder = find_project(Path(path))
-    return _query(folder, read_settings(folder), sql, allow_files)
+    given = variables or {}
+    settings = read_settings(folder)
+    _refuse_unused(folder, settings, sql, given)
+    return _query(folder, settings, sql, allow_files, given)
+
+
+def back_up(path: str | Path, folder: str | Path) -> Copied:
+    """Back up the lake of the project at or above `path` into `folder`, while runs go on.
+
+    Raises NoLake, and BackupRefused where `folder` is not free for it or the lake is damaged.
+    """
+    from headwater.lake.backup import back_up
+
+    found = find_project(Path(path))
+    return back_up(lake_folder(found, read_settings(found)), Path(folder))
+
+
+def restore(
+    folder: str | Path, path: str | Path = ".", *, into: str | Path = "", replace: bool = False
+) -> Copied:
+    """Make the backup in `folder` the lake of the project at or above `path`, or a lake in the
+    folder `into`. A lake that is there is moved aside if `replace` says so.
+
+    Raises BackupRefused where it may not, and where the backup is not whole.
+    """
+    from headwater.lake.backup import restore
+
+    if into:
+        return restore(Path(folder), Path(into), replace=replace)
+    found = find_project(Path(path))
+    return restore(Path(folder), lake_folder(found, read_settings(found)), replace=replace)
 
 
 def _read_lake(folder: Path, settings: Settings) -> Lake:
@@ -216,32 +274,105 @@ def _read_lake(folder: Path, settings: Settings) -> Lake:
     return Lake.open_read_only(lake_folder(folder, settings), limits=_limits(settings))
 
 
-def _query(folder: Path, settings: Settings, sql: str, allow_files: bool) -> QueryResult:
+def _query(
+    folder: Path, settings: Settings, sql: str, allow_files: bool, given: Mapping[str, Any]
+) -> QueryResult:
     from headwater.lake.query import query
 
     where = lake_folder(folder, settings)
-    return query(where, sql, allow_files=allow_files, limits=_limits(settings))
+    functions = _functions_of(folder, sql, given)
+    sql = _filled(settings, sql, functions, given)
+    return query(where, sql, allow_files=allow_files, limits=_limits(settings), functions=functions)
+
+
+def _filled(
+    settings: Settings, sql: str, functions: Sequence[Function], given: Mapping[str, Any]
+) -> str:
+    """A query with the values of its variables. Raises QueryRefused for an unknown one, and
+    ProjectMistakes for a value that is none of its type."""
+    used = _variables_of(sql, functions)
+    if not used:
+        return sql
+    values = values_of(settings, given)
+    try:
+        sql = fill(sql, literals(values))
+    except SqlError as error:
+        raise QueryRefused(error.message, hint=error.hint) from error
+    with connect() as con:
+        wrong = wrong_values(con, [value for name, value in values.items() if name in used])
+    if wrong:
+        raise ProjectMistakes([wrong_value(value, "", Places()) for value in wrong])
+    return sql
+
+
+def _variables_of(sql: str, functions: Sequence[Function]) -> frozenset[str]:
+    """The variables of a query and of the functions that it uses."""
+    try:
+        own = variables_in(sql)
+    except SqlError:
+        own = frozenset()  # DuckDB says better what is wrong with it
+    return own.union(*(function.text.body.variables for function in functions))
+
+
+def _refuse_unused(folder: Path, settings: Settings, sql: str, given: Mapping[str, Any]) -> None:
+    """Raise ProjectMistakes for values that are given and declared or used nowhere."""
+    if not given:
+        return
+    mistakes = unknown(settings, given)
+    used = _variables_of(sql, _functions_of(folder, sql, given))
+    mistakes += [
+        unused(name, "the query")
+        for name in given
+        if name in settings.variables and name not in used
+    ]
+    if mistakes:
+        raise ProjectMistakes(mistakes)
+
+
+def _functions_of(folder: Path, sql: str, given: Mapping[str, Any]) -> tuple[Function, ...]:
+    """The project's functions that a query calls. Raises ProjectMistakes if one that it calls
+    cannot be read."""
+    if not (folder / "functions").is_dir():
+        return ()
+    functions, unread, mistakes = read_functions(folder, variables=given)
+    try:
+        names = called(sql)
+    except SqlError:
+        return ()  # DuckDB says better what is wrong with it
+    if names & unread:
+        raise ProjectMistakes(mistakes)
+    return closure(names & functions.keys(), functions)
 
 
 def _limits(settings: Settings) -> Limits:
     return Limits(memory_limit=settings.memory_limit, threads=settings.threads)
 
 
-def open_project(path: str | Path = ".") -> OpenProject:
+def open_project(
+    path: str | Path = ".", *, variables: Mapping[str, Any] | None = None
+) -> OpenProject:
     """Read the project at or above `path` and check it.
+
+    variables   values in place of the defaults of headwater.yaml.
 
     Raises NotAProject, and ProjectMistakes with all mistakes at once.
     """
-    opened, mistakes = check_project(path)
+    opened, mistakes = check_project(path, variables=variables)
     if mistakes:
         raise ProjectMistakes(mistakes)
     return opened
 
 
-def check_project(path: str | Path = ".") -> tuple[OpenProject, list[Mistake]]:
+def check_project(
+    path: str | Path = ".", *, variables: Mapping[str, Any] | None = None
+) -> tuple[OpenProject, list[Mistake]]:
     """The project as far as it can be read, and all its mistakes: in the files, between them,
     and in what their queries bind to."""
-    project, mistakes = read_leniently(find_project(Path(path)))
+    project, mistakes = read_leniently(find_project(Path(path)), variables=variables)
     graph, between = analyse(project)
     bound = bind(project, graph)
-    return OpenProject(project, graph, bound), [*mistakes, *between, *bound.mistakes]
+    return OpenProject(project, graph, bound, variables or {}), [
+        *mistakes,
+        *between,
+        *bound.mistakes,
+    ]

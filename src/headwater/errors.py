@@ -124,8 +124,16 @@ class LakeTooNew(LakeError):
     """The lake was made by a newer Headwater."""
 
 
+class LakeTooOld(LakeError):
+    """The lake was made by an older Headwater, and must be migrated before it is read."""
+
+
 class NoLake(LakeError, FileNotFoundError):
     """Nothing has been landed yet."""
+
+
+class BackupRefused(HeadwaterError):
+    """A backup or restore that cannot be done, or a backup that is not whole."""
 
 
 class ExtensionMissing(HeadwaterError, ImportError):
@@ -167,6 +175,22 @@ def counted(count: int, word: str) -> str:
     ('1 row', '2,500 rows')
     """
     return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as people read it.
+
+    >>> size_text(999), size_text(1_500_000)
+    ('999 bytes', '1.5 MB')
+    """
+    if count < 1000:
+        return counted(count, "byte")
+    amount = count / 1000
+    for unit in ("kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
 
 
 def without_values(message: str) -> str:

@@ -26,8 +26,8 @@ def model(function: F) -> F: ...
 def model(function: None = None, **options: Any) -> Callable[[F], F]: ...
 def model(function: F | None = None, **options: Any) -> F | Callable[[F], F]:
     """Mark a function as a model. Its keywords are those of a contract: `key`, `columns`,
-    `rules`, `row_count`, `checks`, `owner`, `tags`, `description`; they must be written out as
-    literals.
+    `rules`, `row_count`, `checks`, `owner`, `tags`, `renamed_from`, `description`; and
+    `memory_limit`, `threads`, `timeout_s`. They must be written out as literals.
 
     The function returns a DuckDB relation, an Arrow table, a Polars or a pandas DataFrame.
     """

@@ -55,6 +55,7 @@ def marks(project, changes: dict[str, str]) -> dict[str, str]:
     [
         ("sources/s.yaml", "path: data", "description: y\n    path: other"),
         ("sources/s.yaml", "b: varchar", "b: {type: text, description: y, tags: [z]}"),
+        ("sources/s.yaml", "b: varchar", "b: {type: text, trim: false}"),
         ("models/m/q.sql", "description: x", "description: y\nowner: z\ntags: [w]"),
         ("models/m/q.sql", "SELECT a, b", "select  a -- why\n, /* so */ b"),
         ("models/m/p.py", '"""About."""', '"""Otherwise."""  # why'),
@@ -73,6 +74,28 @@ def test_words_and_blanks_change_no_fingerprint(project, path, old, new):
         ("sources/s.yaml", "min: 0", "min: 1", {"s.t"}),
         ("sources/s.yaml", "b: varchar", "b: {type: varchar, required: true}", {"s.t"}),
         ("sources/s.yaml", "b: varchar", "b: varchar\n    dialect: {delimiter: ;}", {"s.t"}),
+        *[
+            ("sources/s.yaml", "b: varchar", f"b: {{type: varchar, {more}}}", {"s.t"})
+            for more in (
+                "trim: true",
+                "null_values: [x]",
+                "values: {x: y}",
+                "fill: previous",
+                "default: {expression: upper(b)}",
+                "min: {expression: lower(b)}, otherwise: {value: x}",
+                "missing_column: null",
+            )
+        ],
+        *[
+            ("sources/s.yaml", "b: varchar", f"b: varchar\n    {more}", {"s.t"})
+            for more in ("null_values: [x]", "decimal_separator: ','", "missing_columns: fail")
+        ],
+        (
+            "sources/s.yaml",
+            "a: {type: integer, min: 0}",
+            "a: {type: integer, min: 0}\n      c: {type: 'date[]', items: {required: true}}",
+            {"s.t"},
+        ),
         ("models/m/q.sql", "a > 1", "a > 2", {"m.q"}),
         ("models/m/q.sql", "key: a", "key: b", {"m.q"}),
         ("models/m/p.py", "twice(t)", "twice(twice(t))", {"m.p"}),

@@ -242,12 +242,12 @@ def test_typed_values_as_another_type(value, given, wanted, expected):
     ],
 )
 def test_a_format_says_how_dates_and_times_are_written(value, wanted, format_, expected):
-    assert cast_one(value, "varchar", wanted, format_) == expected
+    assert cast_one(value, "varchar", wanted, [format_]) == expected
 
 
 def test_a_format_with_a_zone_gives_a_timestamp_in_utc():
     want = parse_type("timestamp")
-    sql = cast("r", parse_type("varchar"), want, "%d/%m/%Y %H:%M %z")
+    sql = cast("r", parse_type("varchar"), want, ["%d/%m/%Y %H:%M %z"])
     row = session().execute(
         f"SELECT typeof(v), CAST(v AS VARCHAR) FROM (SELECT {sql} AS v "
         "FROM (SELECT '31/12/2020 10:00 +0200' AS r))"

@@ -14,6 +14,7 @@ import yaml
 
 from headwater.contract.compile import Compiled, compile_contract
 from headwater.contract.contract import Contract, Remedy
+from headwater.contract.rules import RULES
 from headwater.contract.types import parse_type
 from tests.contract.judging import session
 
@@ -57,14 +58,32 @@ def test_the_compiled_sql_is_sql_that_duckdb_takes(case):
     assert [column[0] for column in con.description][: len(found.columns)] == [
         name for name, _ in found.columns
     ]
-    con.execute(found.reasons.replace("{input}", f"(SELECT 1 AS _id, 0 AS _fate, {nulls})"))
+    carried = "".join(f'NULL AS "{there}", ' for there in found.carried.values())
+    con.execute(found.reasons_over(f"(SELECT 1 AS _id, 0 AS _fate, {carried}{nulls})"))
 
 
 def test_each_kind_of_rule_and_each_remedy_has_a_fixture():
-    kinds = {"type", "required", "default", "accepted", "min_max", "pattern", "length", "format"}
-    assert kinds | {"row_rule", "key"} <= {case.removeprefix("rule_") for case in CASES}
+    codes = {
+        check.code.rpartition(".")[2]
+        for case in CASES
+        for found in [compiled(case)[0]]
+        for check in (*found.checks, *found.repairs)
+    }
+    assert set(RULES) <= codes
+    assert {"rule_row_rule", "rule_key", "rule_default", "rule_format"} <= set(CASES)
     remedies = {case.removeprefix("remedy_") for case in CASES}
-    assert {remedy.value for remedy in Remedy} <= remedies
+    assert {remedy.value for remedy in Remedy} | {"value", "expression"} <= remedies
+
+
+def test_a_contract_that_only_fills_gaps_is_not_trivial():
+    for spec in ({"default": "x"}, {"fill": {"value": "x"}}, {"trim": True}):
+        columns = {"a": {"type": "varchar", **spec}}
+        found = compile_contract(
+            Contract.model_validate({"columns": columns}),
+            {"a": parse_type("varchar")},
+            otherwise=Remedy.FAIL,
+        )
+        assert not found.is_trivial
 
 
 def test_a_contract_without_rules_over_text_is_trivial():

@@ -155,6 +155,16 @@ def test_a_row_rule_that_cannot_be_computed_for_a_row_does_not_hold_for_it():
     assert [row.fate for row in rows] == ["landed", "quarantined", "quarantined"]
 
 
+def test_rules_that_share_a_part_that_cannot_be_computed_do_not_hold():
+    contract = contract_of(
+        "columns: {a: varchar}\nrules:\n- {name: r, check: CAST(a AS INT) > 0}\n"
+        "- {name: s, check: CAST(a AS INT) < 9}\n"
+        "- {name: t, check: CAST(a AS INT) < 8, otherwise: warn}"
+    )
+    found = judge_rows(contract, [{"a": "x"}, {"a": "1"}])
+    assert [row.reasons for row in found] == [("rule.r", "rule.s", "rule.t"), ()]
+
+
 def test_a_row_rule_sees_mended_values():
     contract = contract_of(
         "columns: {a: {type: integer, max: 5, otherwise: clip}, b: {type: integer, default: 7}}\n"

@@ -88,9 +88,9 @@ def test_an_edited_export_lands_also_what_could_not_be_read(made):
     assert "4 rows" in out
     with file.open(newline="") as lines:
         found = list(csv.DictReader(lines))
-    assert found[3]["content"] == "5,7"
+    assert found[3]["_content"] == "5,7"
     assert found[3]["fare_amount"] == ""
-    found[3].update(fare_amount="7.25", kind="b")
+    found[3].update(id="5", fare_amount="7.25", kind="b")
     with file.open("w", newline="") as target:
         writer = csv.DictWriter(target, list(found[0]))
         writer.writeheader()
@@ -98,7 +98,7 @@ def test_an_edited_export_lands_also_what_could_not_be_read(made):
     code, _, err = made.cli("quarantine", "fix", "s.t", "--from", str(file))
     assert code == 0, err
     assert [(row[0], str(row[1]), *row[2:]) for row in rows(made)][1] == (5, "7.25", "b", 1, 5)
-    file.write_text("id,fare_amount\nnobody/1/1,3\n")
+    file.write_text("_id,fare_amount\nnobody/1/1,3\n")
     code, _, err = made.cli("quarantine", "fix", "s.t", "--from", str(file))
     assert code == 1
     assert "1 row of the edited file: the id" in err

@@ -159,7 +159,7 @@ def test_what_is_no_expression_over_a_row_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "*", "a, b", "a b", "a > ?", "a > $x", "count(*) > 1", "sum(a) OVER () > 1"]
+    "text", ["", "*", "a, b", "a b", "a > ?", "a > $1", "count(*) > 1", "sum(a) OVER () > 1"]
 )
 def test_what_is_no_condition_of_a_row_is_refused(text):
     with pytest.raises(SqlError):

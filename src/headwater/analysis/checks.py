@@ -8,7 +8,7 @@ only warns is left out of it: the finding is the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,7 +16,8 @@ from headwater.analysis.graph import Graph, select
 from headwater.contract.checks import CheckRemedy, RowCount, TableCheck
 from headwater.errors import UnknownSelection, counted
 from headwater.names import DatasetName
-from headwater.project.definitions import Dataset, Project, SqlCheck
+from headwater.project.definitions import Dataset, Function, Project, SqlCheck
+from headwater.project.functions import used_in
 from headwater.sql.query import digest, expression_is_fickle, expression_words
 from headwater.sql.quote import dotted
 
@@ -43,6 +44,7 @@ class DataCheck:
     words     the columns that the query spells out.
     meaning   what must hold, in words.
     where     file:line.
+    functions the functions of the project that it uses, callees first.
     is_fickle whether it may find something else over the same data, because it asks the time.
     """
 
@@ -58,6 +60,7 @@ class DataCheck:
     fingerprint: str
     tags: tuple[str, ...] = ()
     row_count: RowCount | None = None
+    functions: tuple[Function, ...] = ()
     is_fickle: bool = False
 
     @property
@@ -74,18 +77,20 @@ class DataCheck:
 def data_checks(project: Project) -> tuple[DataCheck, ...]:
     """All of them: those of the contracts in the order of their files, then `checks/*.sql`."""
     of_contracts = [
-        check for dataset in project.datasets.values() for check in contract_checks(dataset)
+        check
+        for dataset in project.datasets.values()
+        for check in contract_checks(dataset, project.functions)
     ]
     return (*of_contracts, *(_of_file(check) for check in project.checks.values()))
 
 
-def contract_checks(dataset: Dataset) -> Iterator[DataCheck]:
-    """The checks of one contract."""
+def contract_checks(dataset: Dataset, functions: Mapping[str, Function]) -> Iterator[DataCheck]:
+    """The checks of one contract. `functions`: those of the project."""
     contract = dataset.contract
     if contract.row_count:
         yield _row_count(dataset, contract.row_count)
     for number, check in enumerate(contract.checks):
-        yield _aggregate(dataset, check, number)
+        yield _aggregate(dataset, check, number, used_in(check.check, functions))
 
 
 def aggregate_query(dataset: DatasetName, expression: str) -> str:
@@ -101,12 +106,13 @@ def _of_file(check: SqlCheck) -> DataCheck:
         remedy=check.header.otherwise,
         inputs=check.inputs,
         query=check.query.text,
-        words=check.query.words,
+        words=check.words,
         meaning=check.header.description or "its query returns no row",
         where=f"{check.file}:{check.line}",
-        fingerprint=digest("check", check.query.canonical),
+        fingerprint=_mark(check.functions, "check", check.query.canonical),
         tags=check.header.tags,
-        is_fickle=check.query.is_fickle,
+        functions=check.functions,
+        is_fickle=check.query.is_fickle or _are_fickle(check.functions),
     )
 
 
@@ -142,7 +148,9 @@ def _bounds(count: RowCount) -> str:
     return ", ".join(words)
 
 
-def _aggregate(dataset: Dataset, check: TableCheck, number: int) -> DataCheck:
+def _aggregate(
+    dataset: Dataset, check: TableCheck, number: int, functions: tuple[Function, ...]
+) -> DataCheck:
     return DataCheck(
         code=f"check.{check.name}",
         dataset=dataset.name,
@@ -153,10 +161,20 @@ def _aggregate(dataset: Dataset, check: TableCheck, number: int) -> DataCheck:
         words=expression_words(check.check),
         meaning=check.check,
         where=f"{dataset.file}:{dataset.place_of(('checks', number)).line}",
-        fingerprint=digest("aggregate", check.check),
+        fingerprint=_mark(functions, "aggregate", check.check),
         tags=dataset.tags,
-        is_fickle=expression_is_fickle(check.check),
+        functions=functions,
+        is_fickle=expression_is_fickle(check.check) or _are_fickle(functions),
     )
+
+
+def _mark(functions: Iterable[Function], *parts: str) -> str:
+    """The fingerprint of a check: what it says, and what the functions say that it uses."""
+    return digest(*parts, *(function.text.meaning for function in functions))
+
+
+def _are_fickle(functions: Iterable[Function]) -> bool:
+    return any(function.text.body.is_fickle for function in functions)
 
 
 def select_checks(

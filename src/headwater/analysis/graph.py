@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
+from headwater.analysis.functions import function_mistakes, no_dataset
 from headwater.errors import Mistake, UnknownSelection, suggestion
 from headwater.names import DatasetName
 from headwater.places import Place
@@ -80,20 +81,26 @@ def _reach(
 
 def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
     """The graph of those datasets whose inputs exist, and the mistakes between the files."""
-    mistakes = []
+    mistakes = function_mistakes(project)
     broken: set[DatasetName] = set()
     for dataset in project.datasets.values():
+        through = {given for function in dataset.functions for given in function.inputs}
         for given in dataset.inputs:
             if given not in project.datasets:
-                if not project.is_unread(given):
+                # What a function names is noted at the function, once.
+                if not project.is_unread(given) and given not in through:
                     mistakes.append(_unknown_input(project, dataset, given))
                 broken.add(dataset.name)
     for check in project.checks.values():
+        through = {given for function in check.functions for given in function.inputs}
         mistakes += [
             _unknown_input(project, check, given)
             for given in check.inputs
-            if given not in project.datasets and not project.is_unread(given)
+            if given not in project.datasets
+            and not project.is_unread(given)
+            and given not in through
         ]
+    mistakes += _rename_mistakes(project)
     while True:
         more = {
             dataset.name
@@ -113,14 +120,48 @@ def analyse(project: Project) -> tuple[Graph, list[Mistake]]:
     return Graph(whole), mistakes
 
 
+def renames(datasets: Mapping[DatasetName, Dataset]) -> dict[DatasetName, DatasetName]:
+    """Earlier name -> the dataset that has it in `renamed_from`. Names that are none are left
+    out; `analyse` finds them."""
+    found: dict[DatasetName, DatasetName] = {}
+    for dataset in datasets.values():
+        for text in dataset.contract.renamed_from:
+            parts = text.split(".")
+            if len(parts) == 2:
+                found.setdefault(DatasetName(*parts), dataset.name)
+    return found
+
+
+def _rename_mistakes(project: Project) -> list[Mistake]:
+    """`renamed_from` names a dataset that nothing makes any more, and no other one has it."""
+    mistakes = []
+    taken = renames(project.datasets)
+    for dataset in project.datasets.values():
+        for text in dataset.contract.renamed_from:
+            try:
+                former = DatasetName.parse(text)
+            except ValueError as error:
+                problem, hint = str(error), ""
+            else:
+                other = project.datasets.get(former)
+                if other:
+                    problem = f"{former} is still made, at {other.file}:{other.line}"
+                    hint = "remove one of the two"
+                elif taken[former] != dataset.name:
+                    problem = f"{taken[former]} has the name {former} in its `renamed_from` too"
+                    hint = "one built table can be taken over by one dataset"
+                else:
+                    continue
+            mistakes.append(project.mistake_of(dataset, ("renamed_from",), problem, hint))
+    return mistakes
+
+
 def _unknown_input(project: Project, reader: Dataset | SqlCheck, given: DatasetName) -> Mistake:
     known = [str(name) for name in project.datasets if name != reader.name]
-    text = str(given) if given.schema else given.name
-    hint = suggestion(text, known)
-    if not given.schema:
-        same = [name for name in known if name.endswith(f".{given.name}")]
-        hint = f"name it with its schema: {same[0]}" if same else hint
-    return project.mistake(reader.file, _place(reader, given), f"no dataset {text!r}", hint)
+    message, hint = no_dataset(given, known)
+    if new := renames(project.datasets).get(given):
+        hint = f"it was renamed: {new}"
+    return project.mistake(reader.file, _place(reader, given), message, hint)
 
 
 def _place(reader: Dataset | SqlCheck, given: DatasetName) -> Place:

@@ -9,12 +9,18 @@ from headwater.errors import ProjectMistakes, counted
 from headwater.run.report import DataReport
 
 
-def command(out: Output, project: str, data: bool, select: list[str]) -> int:
-    opened, mistakes = check_project(project)
+def command(
+    out: Output,
+    project: str,
+    variables: dict[str, str],
+    data: bool = False,
+    select: list[str] | None = None,
+) -> int:
+    opened, mistakes = check_project(project, variables=variables)
     if mistakes:
         raise ProjectMistakes(mistakes)
     if data:
-        return _check_data(out, opened, select)
+        return _check_data(out, opened, select or [])
     datasets = opened.project.datasets
     checks = data_checks(opened.project)
     if out.is_json:

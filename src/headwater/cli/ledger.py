@@ -10,14 +10,21 @@ _SOMETIMES = (
     "updated", "unchanged", "deduplicated", "dropped", "nulled", "defaulted", "clipped",
 )  # fmt: skip
 
+_EARLIER = (
+    "SELECT earlier.dataset FROM lake.headwater.builds earlier "
+    "JOIN lake.headwater.builds b USING (built_table) WHERE b.dataset = ? "
+    "OR b.dataset LIKE '%.' || ?"
+)
+"""The names that a dataset had before: whoever has builds of its built tables."""
+
 
 def command(out: Output, dataset: str, project: str, run_id: str, limit: int) -> int:
     newest = "(SELECT max_by(run_id, committed_at) FROM lake.headwater.ledger)"
     wanted = newest if run_id == "last" else "?"
     conditions, parameters = ["TRUE"], []
     if dataset:
-        conditions.append("(dataset = ? OR dataset LIKE '%.' || ?)")
-        parameters += [dataset, dataset]
+        conditions.append(f"(dataset = ? OR dataset LIKE '%.' || ? OR dataset IN ({_EARLIER}))")
+        parameters += [dataset] * 4
     if run_id:
         conditions.append(f"run_id = {wanted}")
         parameters += [] if run_id == "last" else [run_id]

@@ -38,6 +38,14 @@ Select = Annotated[
         help="name, +name (and upstream), name+ (and downstream), tag:x, source:x; repeatable.",
     ),
 ]
+Var = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="A value for a variable of headwater.yaml, in place of its default; repeatable.",
+    ),
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many rows at the most.")]
 
 
@@ -60,6 +68,19 @@ def _call(module: str, json: bool, **arguments: Any) -> None:
         out.note("interrupted: what was committed stays, nothing half-done does; run again", "red")
         code = 130
     raise typer.Exit(code)
+
+
+def _variables(words: list[str] | None) -> dict[str, str]:
+    """`--var name=value`, each name once."""
+    found: dict[str, str] = {}
+    for word in words or []:
+        name, mark, value = word.partition("=")
+        if not mark or not name:
+            raise typer.BadParameter(f"{word!r}: write NAME=VALUE", param_hint="--var")
+        if name in found:
+            raise typer.BadParameter(f"{name!r} is given twice", param_hint="--var")
+        found[name] = value
+    return found
 
 
 @app.callback(invoke_without_command=True)
@@ -89,18 +110,27 @@ def check(
         bool, typer.Option("--data", help="Run the checks over the current release instead.")
     ] = False,
     select: Select = None,
+    var: Var = None,
     json: Json = False,
 ) -> None:
     """Find every mistake in the project's files; touches no data."""
     if select and not data:
         raise typer.BadParameter("it goes with --data", param_hint="--select")
-    _call("check", json, project=project, data=data, select=select or [])
+    _call(
+        "check",
+        json,
+        project=project,
+        data=data,
+        select=select or [],
+        variables=_variables(var),
+    )
 
 
 @app.command(epilog="Example:  headwater run --select +marts.daily_revenue")
 def run(
     project: Project = ".",
     select: Select = None,
+    var: Var = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build the selected models though up to date.")
     ] = False,
@@ -128,6 +158,7 @@ def run(
         json,
         project=project,
         select=select or [],
+        variables=_variables(var),
         rebuild=rebuild,
         reland=reland or [],
         from_now=from_now,
@@ -142,6 +173,7 @@ def run(
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
     project: Project = ".",
+    var: Var = None,
     format: Annotated[
         str, typer.Option("--format", "-f", help="table, csv, json or parquet.")
     ] = "table",
@@ -159,6 +191,7 @@ def query(
         json,
         sql=sql,
         project=project,
+        variables=_variables(var),
         format_=format,
         output=output,
         allow_files=allow_files,
@@ -172,10 +205,15 @@ def show(
     failed: Annotated[
         bool, typer.Option("--failed", help="Rows that broke a check in the last build.")
     ] = False,
+    contract: Annotated[
+        bool, typer.Option("--contract", help="What its contract means, in words; needs no lake.")
+    ] = False,
     limit: Limit = 10,
     json: Json = False,
 ) -> None:
     """Show a dataset: its columns, contract, size and a few rows."""
+    if contract:
+        _call("show_contract", json, dataset=dataset, project=project)
     _call("show", json, dataset=dataset, project=project, failed=failed, limit=limit)
 
 
@@ -373,6 +411,58 @@ def quarantine_counts(
 def releases(project: Project = ".", limit: Limit = 20, json: Json = False) -> None:
     """List the releases, newest first."""
     _call("releases", json, project=project, limit=limit)
+
+
+@app.command(epilog="Example:  headwater doctor")
+def doctor(
+    project: Project = ".",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Remove what killed runs left behind.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Look whether all is well: packages, project, lake; and say what to do."""
+    _call("doctor", json, project=project, fix=fix)
+
+
+@app.command(epilog="Example:  headwater schema source")
+def schema(
+    name: Annotated[str, typer.Argument(help="settings, source or model. Default: all.")] = "",
+    project: Project = ".",
+    write: Annotated[
+        bool, typer.Option("--write", help="Write them into the project's folder `schemas`.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print the JSON Schemas of a project's files, for editors."""
+    _call("schema", json, name=name, project=project, write=write)
+
+
+@app.command(epilog="Example:  headwater backup /mnt/backups/shop")
+def backup(
+    folder: Annotated[str, typer.Argument(help="Where to: an empty folder, or the last backup's.")],
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Back up the lake, while runs go on; only new files are copied."""
+    _call("backup", json, folder=folder, project=project)
+
+
+@app.command(epilog="Example:  headwater restore /mnt/backups/shop")
+def restore(
+    folder: Annotated[str, typer.Argument(help="The backup's folder.")],
+    project: Project = ".",
+    into: Annotated[
+        str,
+        typer.Option("--into", metavar="FOLDER", help="The lake's folder. Default: the project's."),
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move the lake that is there aside.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bring back a lake from its backup."""
+    _call("restore", json, folder=folder, project=project, into=into, replace=replace)
 
 
 def main() -> None:

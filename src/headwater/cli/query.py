@@ -20,7 +20,13 @@ MAX_TABLE_ROWS = 1000
 
 
 def command(
-    out: Output, sql: str, project: str, format_: str, output: str, allow_files: bool
+    out: Output,
+    sql: str,
+    project: str,
+    variables: dict[str, str],
+    format_: str,
+    output: str,
+    allow_files: bool,
 ) -> int:
     format_ = "json" if out.is_json else format_
     if output and format_ == "table":
@@ -30,7 +36,7 @@ def command(
     if format_ == "parquet" and not output and sys.stdout.isatty():
         raise QueryRefused("Parquet is not for a terminal", hint="add --output FILE.parquet")
     text = sys.stdin.read() if sql == "-" else sql
-    result = query_project(project, text, allow_files=allow_files)
+    result = query_project(project, text, allow_files=allow_files, variables=variables)
     try:
         reader = result.reader()
         if format_ == "table":

@@ -8,18 +8,22 @@ from typing import Any
 from headwater.api import read_lake
 
 CURRENT_QUARANTINE = """(
-    SELECT q.* FROM lake.headwater.quarantine q JOIN (
-        SELECT dataset, max_by(built_table, snapshot_id) AS built_table,
+    SELECT q.* REPLACE (b.owner AS dataset) FROM lake.headwater.quarantine q JOIN (
+        SELECT owner, max_by(built_table, snapshot_id) AS built_table,
             max_by(run_id, snapshot_id) AS run_id
-        FROM lake.headwater.builds GROUP BY dataset
-    ) b ON q.dataset = b.dataset AND q.built_table = b.built_table
+        FROM (
+            SELECT *, max_by(dataset, built_at) OVER (PARTITION BY built_table) AS owner
+            FROM lake.headwater.builds
+        ) GROUP BY owner
+    ) b ON q.built_table = b.built_table
     ANTI JOIN lake.headwater.quarantine_outcomes o
         ON q.id = o.id AND q.built_table = o.built_table
     WHERE q.path IS NOT NULL OR q.run_id = b.run_id
 )"""
 """The quarantined rows of the built tables that count now: a changed contract lands a source
 anew, and a model's rejected rows are computed with it. Without those that were replayed,
-discarded, or withdrawn because their file was landed again."""
+discarded, or withdrawn because their file was landed again. The dataset is whoever has the built
+table now: it may have been renamed since."""
 
 
 def fetch(project: str, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

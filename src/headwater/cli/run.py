@@ -21,12 +21,13 @@ def command(
     out: Output,
     project: str,
     select: list[str],
+    variables: dict[str, str],
     rebuild: bool,
     reland: list[str],
     from_now: bool,
     atomic: bool,
 ) -> int:
-    opened = open_project(project)
+    opened = open_project(project, variables=variables)
     with watched(out) as observer:
         report = opened.run(
             select=select,
@@ -159,7 +160,11 @@ def _summary(out: Output, report: Report) -> None:
     for name, why in report.held.items():
         out.line(f"held back  {name}: {why}", "yellow")
     for name in report.removed:
-        out.line(f"removed    {name}: the project no longer makes it", "yellow")
+        why = "the project no longer makes it; its rows stay in the lake's history"
+        if new := report.renamed.get(name):
+            out.line(f"renamed    {name}: it is now {new}", "yellow")
+        else:
+            out.line(f"removed    {name}: {why}", "yellow")
     if report.refused:
         what = f"{counted(len(report.refused), 'file')} refused, tried again by the next run"
         out.line(f"{what}: {', '.join(list(report.refused)[:3])}", "yellow")

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from headwater.analysis.checks import data_checks
+from headwater.analysis.graph import renames
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
-from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy
 from headwater.contract.types import VARCHAR
+from headwater.contract.words import RuleInWords, describe
 from headwater.errors import UnknownDataset, suggestion
 from headwater.lake.checks import newest_results
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema, sample
 from headwater.names import DatasetName
-from headwater.project.definitions import Dataset, SourceDataset
+from headwater.project.definitions import Dataset, SourceDataset, is_view
 
 
 def command(out: Output, dataset: str, project: str, failed: bool, limit: int) -> int:
@@ -43,7 +44,9 @@ def find(opened: OpenProject, text: str) -> DatasetName:
             f"{text!r} could be {' or '.join(str(name) for name in names)}",
             hint="name it with its schema",
         )
-    raise UnknownDataset(f"no dataset {text!r}", hint=suggestion(text, known))
+    renamed = {str(old): new for old, new in renames(opened.project.datasets).items()}
+    hint = f"it was renamed: {renamed[text]}" if text in renamed else suggestion(text, known)
+    raise UnknownDataset(f"no dataset {text!r}", hint=hint)
 
 
 def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> dict[str, Any]:
@@ -60,6 +63,7 @@ def _facts(opened: OpenProject, lake: Lake, name: DatasetName, limit: int) -> di
         "reads": [str(given) for given in opened.graph.inputs[name]],
         "read_by": [str(reader) for reader in opened.graph.readers[name]],
         "released": bool(position),
+        "stored": not is_view(definition),
     }
     rules = _rules(definition)
     facts["rules"] = rules.pop("rule", [])
@@ -98,14 +102,20 @@ def _rules(definition: Dataset) -> dict[str, list[str]]:
     is_source = isinstance(definition, SourceDataset)
     fields = {column.from_ or n: VARCHAR for n, column in contract.columns.items()}
     otherwise = Remedy.QUARANTINE if is_source else Remedy.FAIL
-    compiled = compile_contract(contract, fields, otherwise=otherwise)
-    found: dict[str, list[str]] = {}
-    for check in (*compiled.checks, *compiled.repairs):
-        column, _, kind = check.code.partition(".")
-        if kind != "type":
-            words = check.meaning.removeprefix(f"{column}: ")
-            found.setdefault(column, []).append(f"{words}, otherwise {check.remedy.value}")
-    return found
+    told = describe(contract, fields, otherwise=otherwise)
+    found = {
+        column.name: [
+            _rule(rule, column.name) for rule in column.rules if rule.code != f"{column.name}.type"
+        ]
+        for column in told.columns
+    }
+    return {**found, "rule": [_rule(rule, "rule") for rule in told.rules]}
+
+
+def _rule(rule: RuleInWords, of: str) -> str:
+    """A rule of a column, or of a part of it, which is named then."""
+    path = rule.code.rpartition(".")[0]
+    return f"{'' if path == of else f'{path}: '}{rule.must}, otherwise {rule.remedy.value}"
 
 
 def _column(
@@ -131,6 +141,8 @@ def _show(out: Output, facts: dict[str, Any]) -> None:
             out.line(f"  {word.replace('_', ' '):12}{text}")
     if facts["released"]:
         out.line(f"  {'rows':12}{facts['rows']:,}")
+        if not facts["stored"]:
+            out.line(f"  {'stored':12}no, computed where it is read")
         out.line(f"  {'built':12}{facts['built_at']} UTC, {facts['built_table']}")
     else:
         out.line("  not released yet: `headwater run` builds it", "yellow")

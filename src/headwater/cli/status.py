@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from headwater.analysis.checks import DataCheck, data_checks
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
 from headwater.contract.checks import CheckRemedy
+from headwater.contract.freshness import Fresh
 from headwater.errors import NoLake, counted
 from headwater.lake.checks import CheckResult, newest_results
+from headwater.lake.commit import now
 from headwater.lake.lake import Lake
+from headwater.lake.query import describe_schema, newest
 from headwater.lake.state import State
+from headwater.names import DatasetName
 
 
-def command(out: Output, project: str) -> int:
+def command(out: Output, project: str, moment: datetime | None = None) -> int:
+    """`moment`: when it is, UTC without a zone; by default now."""
     opened = open_project(project)
+    ages: dict[DatasetName, dict[str, Any]] = {}
     try:
         with opened.read_lake() as lake:
             state = lake.state()
             failures = _failures(lake)
             unfinished = _unfinished(lake)
             results = newest_results(lake)
+            ages = _ages(opened, lake, state, moment or now())
     except NoLake:
         state, failures, unfinished, results = State(snapshot_id=0), {}, [], {}
     checks = [
@@ -29,7 +37,7 @@ def command(out: Output, project: str) -> int:
         for check in data_checks(opened.project)
         if check.key in results and not results[check.key].holds
     ]
-    rows = _rows(opened, state, failures, checks)
+    rows = _rows(opened, state, failures, checks, ages)
     if out.is_json:
         broken = [result.as_dict() for _, result in checks]
         out.json(
@@ -55,11 +63,38 @@ def command(out: Output, project: str) -> int:
     return 0
 
 
+def _ages(
+    opened: OpenProject, lake: Lake, state: State, moment: datetime
+) -> dict[DatasetName, dict[str, Any]]:
+    """How fresh the released datasets are whose contracts say how old they may be."""
+    found = {}
+    for name, position in state.released.items():
+        dataset = opened.project.datasets.get(name)
+        freshness = dataset.contract.freshness if dataset else None
+        # What is released may be of a contract that did not have the column yet.
+        if freshness and freshness.column in dict(describe_schema(lake, position)):
+            latest = newest(lake, position, freshness.column)
+            found[name] = {
+                "state": freshness.judge(latest, moment).value,
+                "column": freshness.column,
+                "newest": latest,
+            }
+    return found
+
+
+def _age_note(age: dict[str, Any] | None) -> str:
+    if not age or age["state"] == Fresh.FRESH:
+        return ""
+    newest_row = f"its newest {age['column']} is {age['newest']}" if age["newest"] else "no rows"
+    return f"not fresh ({age['state']}): {newest_row}"
+
+
 def _rows(
     opened: OpenProject,
     state: State,
     failures: dict[str, str],
     broken: list[tuple[DataCheck, CheckResult]],
+    ages: dict[DatasetName, dict[str, Any]],
 ) -> list[dict[str, Any]]:
     rows = []
     for name in opened.graph.order:
@@ -92,12 +127,14 @@ def _rows(
                 note = note or f"held back by the check {check.name}"
         if refused:
             note = f"{counted(len(refused), 'file')} refused: {', '.join(refused[:2])}"
+        note = "; ".join(part for part in (note, _age_note(ages.get(name))) if part)
         rows.append(
             {
                 "dataset": str(name),
                 "state": word,
                 "rows": newest.row_count if newest else None,
                 "built_at": newest.built_at.replace(microsecond=0) if newest else None,
+                "freshness": ages.get(name),
                 "note": note,
             }
         )

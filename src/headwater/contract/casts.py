@@ -11,6 +11,7 @@ looks closer only at what is written in another way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headwater.contract.types import FLOATS, JSON, VARCHAR, Type
@@ -64,15 +65,21 @@ class _Place:
         return _Place(self.prefix, self.depth + 1)
 
 
-def cast(raw: str, given: Type, wanted: Type, format_: str | None = None) -> str:
-    """SQL for `raw` (of type `given`) as `wanted`; NULL where it is not one exactly."""
-    return cast_in_steps(raw, given, wanted, format_, "").in_one
+def cast(raw: str, given: Type, wanted: Type, formats: Sequence[str] = ()) -> str:
+    """SQL for `raw` (of type `given`) as `wanted`; NULL where it is not one exactly.
+
+    formats   how a date or time may be written, the first that fits; without any, as SQL does.
+    """
+    return cast_in_steps(raw, given, wanted, formats, "").in_one
 
 
-def cast_in_steps(raw: str, given: Type, wanted: Type, format_: str | None, prefix: str) -> Steps:
+def cast_in_steps(
+    raw: str, given: Type, wanted: Type, formats: Sequence[str], prefix: str
+) -> Steps:
     """The same in steps, whose names begin with `prefix`."""
-    if format_:
-        return Steps((), _by_format(raw, wanted, format_))
+    if formats:
+        found = [_by_format(raw, wanted, format_) for format_ in formats]
+        return Steps((), found[0] if len(found) == 1 else f"coalesce({', '.join(found)})")
     return _cast(raw, given, wanted, _Place(prefix))
 
 
@@ -86,11 +93,17 @@ def is_lossy(value: str, raw: str, given: Type, wanted: Type) -> str:
     return there
 
 
+def is_absent(raw: str, given: Type, wanted: Type) -> str:
+    """SQL that is true where the input has no value: JSON's `null` is none either."""
+    if null := _json_null(raw, given, wanted):
+        return f"{raw} IS NULL OR {null}"
+    return f"{raw} IS NULL"
+
+
 def is_missing(value: str, raw: str, given: Type, wanted: Type) -> str:
     """SQL that is true where there is no `value` because the input has none."""
-    if null := _json_null(raw, given, wanted):
-        return f"{value} IS NULL AND ({raw} IS NULL OR {null})"
-    return f"{value} IS NULL AND {raw} IS NULL"
+    absent = is_absent(raw, given, wanted)
+    return f"{value} IS NULL AND {f'({absent})' if ' OR ' in absent else absent}"
 
 
 def _json_null(raw: str, given: Type, wanted: Type) -> str:
@@ -122,12 +135,12 @@ def _from_typed(raw: str, given: Type, wanted: Type) -> str:
     value = f"TRY_CAST({raw} AS {wanted.sql})"
     if (given.kind, wanted.kind) == ("DOUBLE", "FLOAT"):
         return f"CASE WHEN {value} <> 0 OR {raw} = 0 THEN {value} END"
-    if _is_exact(given, wanted):
+    if is_exact(given, wanted):
         return value
     return f"CASE WHEN TRY_CAST({value} AS {given.sql}) = {raw} THEN {value} END"
 
 
-def _is_exact(given: Type, wanted: Type) -> bool:
+def is_exact(given: Type, wanted: Type) -> bool:
     """Whether DuckDB's cast between two types of values gives the same value or none. Any other
     is tried backwards."""
     if wanted.kind in FLOATS:
@@ -140,6 +153,16 @@ def _is_exact(given: Type, wanted: Type) -> bool:
     if given.kind == wanted.kind == "DECIMAL":
         return given.size[1] <= wanted.size[1]
     return wanted == JSON or (given.kind, wanted.kind) in _EXACT_TIMES
+
+
+def can_stand_for(given: Type, wanted: Type) -> bool:
+    """Whether a value of one type can be taken as one of another, by DuckDB's own cast, without
+    losing anything in silence: it stays the same, or there is none."""
+    if given == wanted or wanted == VARCHAR:
+        return True
+    if given.is_nested or wanted.is_nested or given == VARCHAR:
+        return False
+    return is_exact(given, wanted) and (given.is_number or not wanted.is_number)
 
 
 _SMALL = ("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT")

@@ -8,13 +8,24 @@ those few names every rule that each of them broke. No row is looked at in Pytho
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 
-from headwater.contract.casts import cast_in_steps, is_lossy, is_missing
-from headwater.contract.contract import Column, Contract, Remedy, Rule, UnexpectedColumns
-from headwater.contract.types import FLOATS, Type
-from headwater.sql.quote import Literal, ident, literal
+from headwater.contract.cleaning import cleaned
+from headwater.contract.columns import (
+    ROW_NUMBER,
+    Check,
+    Plan,
+    as_carried,
+    carry,
+    plan_columns,
+    raw_field,
+)
+from headwater.contract.contract import Contract, Remedy, Rule, UnexpectedColumns
+from headwater.contract.rules import computes
+from headwater.contract.types import JSON, VARCHAR, Type
+from headwater.sql.query import repeated_parts
+from headwater.sql.quote import ident, literal
 
 
 class Fate(IntEnum):
@@ -24,22 +35,6 @@ class Fate(IntEnum):
     QUARANTINED = 1
     DROPPED = 2
     FAILED = 3
-
-
-@dataclass(frozen=True)
-class Check:
-    """One way in which a row can break its contract.
-
-    code       `column.rule` or `rule.name`; what the quarantine gives as a reason.
-    broken     SQL over the compiled query's columns; true where the row breaks it.
-    remedy     what follows.
-    meaning    the rule in words, without values of rows.
-    """
-
-    code: str
-    broken: str
-    remedy: Remedy
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -57,11 +52,16 @@ class Compiled:
     row_id, row_fate
                 what the relation of `reasons` calls a row's number and fate: `_id` and `_fate`,
                 unless fields of the input are called so.
+    carried     column of a judged table -> what the relation of `reasons` calls it: values that
+                were filled in from other rows or may differ when they are computed again.
     clashes     columns that cannot land, because the queries need their names.
     missing     the contract's columns that the input does not have.
     unexpected  the input's fields that the contract does not name.
     checks      all checks that send a row elsewhere or fail the step, in order.
     repairs     all checks whose remedy mends the value instead.
+    cleans      whether values may become others though no rule is broken: gaps are filled, say.
+    is_shared   whether a part of an expression that may fail for a row stands in another one too:
+                each must be computed where it stands, so that its failure stays there.
     """
 
     columns: tuple[tuple[str, Type], ...]
@@ -73,7 +73,10 @@ class Compiled:
     repairs: tuple[Check, ...] = ()
     row_id: str = "_id"
     row_fate: str = "_fate"
+    carried: Mapping[str, str] = field(default_factory=dict)
     clashes: tuple[str, ...] = ()
+    cleans: bool = False
+    is_shared: bool = False
 
     def judge_over(self, relation: str) -> str:
         return self.judge.replace(_INPUT, relation, 1)
@@ -84,16 +87,11 @@ class Compiled:
     @property
     def is_trivial(self) -> bool:
         """Whether every row lands as it is."""
-        return not self.checks and not self.repairs
+        return not (self.checks or self.repairs or self.cleans)
 
 
 _INPUT = "{input}"
 _JUDGED = ("_fate", "_warned", "_nulled", "_defaulted", "_clipped", "_raw")
-
-
-def raw_field(name: str) -> str:
-    """An input's field, as the compiled query's conditions name it."""
-    return ident(f"raw:{name}:")
 
 
 def compile_contract(
@@ -113,8 +111,8 @@ def compile_contract(
 
     Fields are matched to columns by `from` (else the column's name), regardless of case.
     """
-    plans = _plan_columns(contract, fields, otherwise)
-    taken = {plan.field for plan in plans if plan.field}
+    plans = plan_columns(contract, fields, otherwise)
+    taken = {plan.source for plan in plans if plan.source}
     unexpected = tuple(name for name in fields if name not in taken)
     kept = unexpected if contract.unexpected_columns is UnexpectedColumns.KEEP else ()
     names = {plan.name.lower() for plan in plans}
@@ -127,7 +125,19 @@ def compile_contract(
     columns += [(name, fields[name]) for name in kept]
     pipeline = _pipeline(plans, kept, inputs)
     row_id, row_fate = unused("_id", inputs), unused("_fate", inputs)
-    numbered = _pipeline(plans, kept, inputs, {_ROW_ID: row_id, _ROW_FATE: row_fate})
+    carried = {
+        plan.name: unused(f"carried:{plan.name}", inputs) for plan in plans if plan.is_filled
+    }
+    numbered = _pipeline(
+        [as_carried(plan) if plan.is_filled else plan for plan in plans],
+        kept,
+        inputs,
+        {
+            _ROW_ID: row_id,
+            _ROW_FATE: row_fate,
+            **{carry(name): there for name, there in carried.items()},
+        },
+    )
     ours = {name.lower() for name in _internal_names(plans, inputs)}
     return Compiled(
         columns=tuple(columns),
@@ -135,149 +145,30 @@ def compile_contract(
         reasons=_reasons(numbered, unreadable, checks),
         row_id=row_id,
         row_fate=row_fate,
+        carried=carried,
         clashes=tuple(name for name, _ in columns if ident(name).lower() in ours),
-        missing=tuple(plan.name for plan in plans if not plan.field),
+        missing=tuple(plan.name for plan in plans if not plan.source),
         unexpected=unexpected,
         checks=tuple(checks),
         repairs=tuple(check for plan in plans for check in plan.repairs),
+        cleans=any(plan.cleans for plan in plans),
+        is_shared=_shares_parts(contract, dict(columns)),
     )
 
 
-# ---- one column ----------------------------------------------------------------------------
+def _shares_parts(contract: Contract, types: Mapping[str, Type]) -> bool:
+    if any(computes(column) for column in contract.columns.values()):
+        return True  # a column's bound, say, is compared with and put in place of a value
+    if not contract.rules:
+        return False
+    columns, others = repeated_parts(rule.check for rule in contract.rules)
+    kinds = {name.lower(): kind for name, kind in types.items()}
+    # A text may be cast where it is compared with a value of another type, without a word.
+    return bool(others) or any(not _is_plain(kinds.get(name)) for name in columns)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How one column comes out of its field.
-
-    value    SQL for the typed value with its default; over raw fields and `steps`.
-    mended   SQL for the value after its remedy, "" if the remedy mends nothing; over values.
-    mends    SQL that is true where the remedy changed the value.
-    counted  which repair count `mends` belongs to.
-    checks   the rules that send the whole row elsewhere.
-    repairs  the rules whose remedy is `mended`.
-    steps    (name, SQL) of what `value` needs computed before it, each over those before.
-    """
-
-    name: str
-    column: Column
-    field: str
-    raw: str
-    value: str
-    mended: str = ""
-    mends: str = ""
-    counted: str = ""
-    checks: tuple[Check, ...] = ()
-    repairs: tuple[Check, ...] = ()
-    steps: tuple[tuple[str, str], ...] = ()
-
-
-def _plan_columns(contract: Contract, fields: Mapping[str, Type], otherwise: Remedy) -> list[_Plan]:
-    by_folded = {name.lower(): name for name in reversed(list(fields))}
-    plans = []
-    for name, column in contract.columns.items():
-        wanted = column.from_ or name
-        field = wanted if wanted in fields else by_folded.get(wanted.lower(), "")
-        given = fields[field] if field else column.type
-        required = column.required or name in contract.never_missing
-        plans.append(_plan_column(name, column, field, given, required, otherwise))
-    return plans
-
-
-def _plan_column(
-    name: str, column: Column, field: str, given: Type, required: bool, otherwise: Remedy
-) -> _Plan:
-    raw = raw_field(field) if field else f"CAST(NULL AS {column.type.sql})"
-    found = cast_in_steps(raw, given, column.type, column.format, f"step:{name}:")
-    value = found.sql
-    if column.default is not None:
-        value = f"CASE WHEN {raw} IS NULL THEN {_as(column, column.default)} ELSE {value} END"
-    remedy = column.otherwise or otherwise
-    checks = _column_checks(name, column, raw, given, required, remedy, otherwise)
-    plan = _Plan(name, column, field, raw, value, steps=found.named, checks=tuple(checks))
-    if remedy in (Remedy.NULL, Remedy.DEFAULT) and checks:
-        mends = _any(check.broken for check in checks)
-        instead = "NULL" if remedy is Remedy.NULL else _as(column, column.default)
-        mended = f"CASE WHEN {mends} THEN {instead} ELSE {ident(name)} END"
-        counted = "nulled" if remedy is Remedy.NULL else "defaulted"
-        return replace(
-            plan, mended=mended, mends=mends, counted=counted, checks=(), repairs=tuple(checks)
-        )
-    if remedy is Remedy.CLIP:
-        bounds = [check for check in checks if check.code.endswith((".min", ".max"))]
-        others = [_with_remedy(check, otherwise) for check in checks if check not in bounds]
-        mends = _any(check.broken for check in bounds)
-        return replace(
-            plan,
-            mended=_clip(name, column),
-            mends=mends,
-            counted="clipped",
-            checks=tuple(others),
-            repairs=tuple(bounds),
-        )
-    return plan
-
-
-def _column_checks(
-    name: str,
-    column: Column,
-    raw: str,
-    given: Type,
-    required: bool,
-    remedy: Remedy,
-    remedy_of_room: Remedy,
-) -> list[Check]:
-    value = ident(name)
-    lossy = is_lossy(value, raw, given, column.type)
-    if column.format:
-        lossy = f"{value} IS NULL AND {raw} IS NOT NULL"
-    # A value that is not of its type cannot land, so a warning is not enough for it.
-    strict = Remedy.QUARANTINE if remedy is Remedy.WARN else remedy
-    described = column.type.sql.lower() + (f" as {column.format}" if column.format else "")
-    found: list[tuple[str, str, str, Remedy]] = [("type", lossy, f"must be {described}", strict)]
-    if required:
-        missing = is_missing(value, raw, given, column.type)
-        found.append(("required", missing, "must not be missing", remedy))
-    if column.accepted is not None:
-        values = ", ".join(_as(column, item) for item in column.accepted)
-        allowed = ", ".join(str(item) for item in column.accepted)
-        found.append(("accepted", f"{value} NOT IN ({values})", f"one of {allowed}", remedy))
-    if column.min is not None:
-        found.append(
-            ("min", f"{value} < {_as(column, column.min)}", f"at least {column.min}", remedy)
-        )
-    if column.max is not None:
-        found.append(
-            ("max", f"{value} > {_as(column, column.max)}", f"at most {column.max}", remedy)
-        )
-    if column.type.kind in FLOATS and remedy_of_room is Remedy.FAIL:
-        found.append(("finite", f"NOT isfinite({value})", "must be a finite number", remedy))
-    if column.pattern is not None:
-        broken = f"NOT regexp_full_match({value}, {literal(column.pattern)})"
-        found.append(("pattern", broken, f"must match {column.pattern}", remedy))
-    if column.length is not None:
-        bounds = []
-        if column.length.min is not None:
-            bounds.append(f"length({value}) < {column.length.min}")
-        if column.length.max is not None:
-            bounds.append(f"length({value}) > {column.length.max}")
-        words = f"length {column.length.min or 0} to {column.length.max or 'any'}"
-        found.append(("length", " OR ".join(bounds), words, remedy))
-    return [
-        Check(f"{name}.{kind}", f"({broken})", then, f"{name}: {words}")
-        for kind, broken, words, then in found
-        if broken
-    ]
-
-
-def _clip(name: str, column: Column) -> str:
-    value = ident(name)
-    arms = []
-    if column.min is not None:
-        arms.append(f"WHEN {value} < {_as(column, column.min)} THEN {_as(column, column.min)}")
-    if column.max is not None:
-        arms.append(f"WHEN {value} > {_as(column, column.max)} THEN {_as(column, column.max)}")
-    return f"CASE {' '.join(arms)} ELSE {value} END"
+def _is_plain(kind: Type | None) -> bool:
+    return kind is not None and kind not in (VARCHAR, JSON) and not kind.is_nested
 
 
 def _rule_check(rule: Rule, otherwise: Remedy) -> Check:
@@ -286,24 +177,10 @@ def _rule_check(rule: Rule, otherwise: Remedy) -> Check:
     return Check(f"rule.{rule.name}", broken, rule.otherwise or otherwise, rule.check)
 
 
-def _with_remedy(check: Check, remedy: Remedy) -> Check:
-    return Check(check.code, check.broken, remedy, check.meaning)
-
-
-def _as(column: Column, value: Literal) -> str:
-    return f"CAST({literal(value)} AS {column.type.sql})"
-
-
-def _any(conditions: Iterable[str]) -> str:
-    return " OR ".join(conditions) or "FALSE"
-
-
 # ---- the query -----------------------------------------------------------------------------
 
 
 _ROW_ID, _ROW_FATE = "row:id", "row:fate"
-
-
 _REMEDIES_OF_ROWS = {
     Remedy.FAIL: Fate.FAILED,
     Remedy.QUARANTINE: Fate.QUARANTINED,
@@ -321,12 +198,14 @@ def _flag(counted: str, name: str) -> str:
     return f"mended:{counted}:{name}"
 
 
-def _internal_names(plans: list[_Plan], fields: Iterable[str]) -> list[str]:
+def _internal_names(plans: list[Plan], fields: Iterable[str]) -> list[str]:
     """What the queries call their own columns, quoted."""
-    flags = [_flag(counted, plan.name) for plan in plans for counted in (plan.counted, "filled")]
+    flags = [_flag(count, plan.name) for plan in plans for count in (*plan.counts, "filled")]
     steps = [step for plan in plans for step, _ in plan.steps]
+    steps += [plan.clean for plan in plans if plan.clean != plan.raw]
     raws = [raw_field(name) for name in fields]
     rows = [_ROW_ID, _ROW_FATE, *(_broken(remedy) for remedy in _REMEDIES_OF_ROWS)]
+    rows += [ROW_NUMBER, *(carry(plan.name) for plan in plans if plan.is_filled)]
     return [*(ident(name) for name in (*_JUDGED, *rows, *flags)), *steps, *raws]
 
 
@@ -339,7 +218,7 @@ def unused(name: str, names: Iterable[str]) -> str:
 
 
 def _pipeline(
-    plans: list[_Plan],
+    plans: list[Plan],
     kept: tuple[str, ...],
     fields: Mapping[str, Type],
     also: Mapping[str, str] | None = None,
@@ -350,30 +229,80 @@ def _pipeline(
     """
     raws = [f"{ident(there)} AS {ident(here)}" for here, there in (also or {}).items()]
     raws += [f"{ident(name)} AS {raw_field(name)}" for name in fields]
-    values = [f"{plan.value} AS {ident(plan.name)}" for plan in plans]
-    values += [f"{raw_field(name)} AS {ident(name)}" for name in kept]
-    mends = [f"{plan.mended} AS {ident(plan.name)}" for plan in plans if plan.mended]
-    flags = [
-        f"({plan.mends}) AS {ident(_flag(plan.counted, plan.name))}" for plan in plans if plan.mends
-    ]
-    flags += [
-        f"({plan.raw} IS NULL) AS {ident(_flag('filled', plan.name))}"
-        for plan in plans
-        if plan.column.default is not None
-    ]
-    star = f"* REPLACE ({', '.join(mends)})" if mends else "*"
+    if not also and _looks_back(plans):
+        raws.append(f"row_number() OVER () AS {ident(ROW_NUMBER)}")
     stages = [
         ("given", f"FROM {_INPUT}"),
         ("input", f"SELECT {_lines(raws or ['1 AS nothing'])}\n    FROM given"),
     ]
-    for number, steps in enumerate(_in_turn(plans), start=1):
-        stages.append((f"step_{number}", f"SELECT *{_more(steps)}\n    FROM {stages[-1][0]}"))
-    stages.append(("typed", f"SELECT *{_more(values)}\n    FROM {stages[-1][0]}"))
-    stages.append(("mended", f"SELECT {star}{_more(flags)}\n    FROM typed"))
+    for name, star, more in (
+        ("cleaned", "*", _cleaning(plans)),
+        *((f"step_{n}", "*", steps) for n, steps in enumerate(_in_turn(plans), start=1)),
+        ("typed", "*", _values(plans, kept)),
+        ("filled", _star(_fillings(plans)), []),
+        ("mended", _star(_mends(plans)), _flags(plans)),
+    ):
+        if more or star != "*" or name in ("typed", "mended"):
+            stages.append((name, f"SELECT {star}{_more(more)}\n    FROM {stages[-1][0]}"))
     return "WITH " + ",\n".join(f"{name} AS (\n    {sql}\n)" for name, sql in stages)
 
 
-def _in_turn(plans: list[_Plan]) -> list[list[str]]:
+def _looks_back(plans: list[Plan]) -> bool:
+    """Whether rows are looked at in their order."""
+    return any(plan.looks_back for plan in plans)
+
+
+def _star(replaced: list[str]) -> str:
+    return f"* REPLACE ({', '.join(replaced)})" if replaced else "*"
+
+
+def _cleaning(plans: list[Plan]) -> list[str]:
+    return [
+        f"{cleaned(plan.column, plan.raw, plan.given)} AS {plan.clean}"
+        for plan in plans
+        if plan.clean != plan.raw
+    ]
+
+
+def _values(plans: list[Plan], kept: tuple[str, ...]) -> list[str]:
+    values = [f"{plan.value} AS {ident(plan.name)}" for plan in plans]
+    return values + [f"{raw_field(name)} AS {ident(name)}" for name in kept]
+
+
+def _fillings(plans: list[Plan]) -> list[str]:
+    return [
+        f"CASE WHEN {plan.missing} THEN {plan.filling} ELSE {ident(plan.name)} END "
+        f"AS {ident(plan.name)}"
+        for plan in plans
+        if plan.is_filled
+    ]
+
+
+def _mends(plans: list[Plan]) -> list[str]:
+    return [f"{plan.mended} AS {ident(plan.name)}" for plan in plans if plan.mended]
+
+
+def _flags(plans: list[Plan]) -> list[str]:
+    """Which cells were repaired, as columns for the counts."""
+    flags = [
+        f"({sql}) AS {ident(_flag(counted, plan.name))}"
+        for plan in plans
+        for counted, sql in plan.counts.items()
+    ]
+    return flags + [
+        f"({_was_filled(plan)}) AS {ident(_flag('filled', plan.name))}"
+        for plan in plans
+        if plan.column.fills_gaps
+    ]
+
+
+def _was_filled(plan: Plan) -> str:
+    if not plan.is_filled:
+        return plan.absent
+    return f"({plan.absent}) AND {ident(plan.name)} IS NOT NULL"
+
+
+def _in_turn(plans: list[Plan]) -> list[list[str]]:
     """The steps of all plans: all first ones, then all second ones, …"""
     longest = max((len(plan.steps) for plan in plans), default=0)
     return [
@@ -385,7 +314,7 @@ def _in_turn(plans: list[_Plan]) -> list[list[str]]:
 def _judge(
     pipeline: str,
     names: list[str],
-    plans: list[_Plan],
+    plans: list[Plan],
     checks: list[Check],
     fields: tuple[str, ...],
 ) -> str:
@@ -417,13 +346,14 @@ def _judge(
         f"SELECT {_lines([ident(name) for name in names])}{',' if names else ''}\n"
         f"    _fate, _warned, {', '.join(counts)},\n"
         f"    CASE WHEN _fate <> 0 OR _warned THEN {raw} END AS _raw\nFROM judged"
+        + (f"\nORDER BY {ident(ROW_NUMBER)}" if _looks_back(plans) else "")
     )
 
 
-def _sum(plans: list[_Plan], counted: str) -> str:
-    flags = [_flag(counted, plan.name) for plan in plans if plan.counted == counted]
+def _sum(plans: list[Plan], counted: str) -> str:
+    flags = [_flag(counted, plan.name) for plan in plans if counted in plan.counts]
     if counted == "defaulted":
-        flags += [_flag("filled", plan.name) for plan in plans if plan.column.default is not None]
+        flags += [_flag("filled", plan.name) for plan in plans if plan.column.fills_gaps]
     terms = [f"coalesce(CAST({ident(flag)} AS UTINYINT), 0)" for flag in flags]
     return f"CAST({' + '.join(terms)} AS UTINYINT)" if terms else "CAST(0 AS UTINYINT)"
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from datetime import date, datetime, time
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -19,10 +17,20 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from headwater.contract.checks import RowCount, TableCheck
-from headwater.contract.definition import Definition as Definition
-from headwater.contract.definition import Words as Words
+from headwater.contract.definition import (
+    Definition,
+    Fill,
+    Replacement,
+    Scalar,
+    Value,
+    Words,
+    as_replacement,
+    with_expressions,
+)
+from headwater.contract.freshness import Freshness
 from headwater.contract.types import TYPE_WORDS, Type, parse_type
 from headwater.errors import suggestion
+from headwater.places import KeyPath
 from headwater.sql.query import SqlError, read_expression
 
 
@@ -41,6 +49,9 @@ class Remedy(StrEnum):
     """The value becomes NULL and the row lands; counted as nulled."""
     DEFAULT = "default"
     """The value becomes the column's `default` and the row lands; counted as defaulted."""
+    FILL = "fill"
+    """The value becomes what the column's `fill` gives, as if it were missing, and the row lands;
+    counted as defaulted."""
     CLIP = "clip"
     """The value becomes the nearest of `min` and `max` and the row lands; counted as clipped."""
 
@@ -59,6 +70,17 @@ class OnDuplicate(StrEnum):
     than any value."""
     FAIL = "fail"
     """The step fails. The default on models."""
+
+
+class MissingColumn(StrEnum):
+    """What it means that a file does not have a column of the contract at all."""
+
+    FAIL = "fail"
+    """The file is refused."""
+    NULL = "null"
+    """No row has a value there, and none is filled in."""
+    DEFAULT = "default"
+    """Every row's value is missing: it is filled in by `fill` and `default`."""
 
 
 class UnexpectedColumns(StrEnum):
@@ -86,6 +108,67 @@ def _as_type(value: Any) -> Type:
 
 def _as_remedy(value: Any) -> Any:
     return Remedy.NULL if value is None else value
+
+
+def _as_remedy_or_value(value: Any) -> Any:
+    if value is not None and not isinstance(value, str):
+        return as_replacement(value)
+    try:
+        return Remedy(_as_remedy(value))
+    except ValueError as error:
+        words = [remedy.value for remedy in Remedy]
+        raise PydanticCustomError(
+            "otherwise",
+            "must be one of: {words}; or {shape}",
+            {
+                "words": ", ".join(words),
+                "shape": "{value: …}",
+                "hint": suggestion(str(value), words),
+            },
+        ) from error
+
+
+def _as_missing_column(value: Any) -> Any:
+    return MissingColumn.NULL if value is None else value
+
+
+def _as_texts(value: Any) -> Any:
+    """Texts of the input; whole numbers are taken for what they are written as."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(_as_text(one) for one in values)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    raise PydanticCustomError(
+        "text", "texts of the input are meant", {"hint": "put each of them in quotes"}
+    )
+
+
+def _as_mapping(value: Any) -> Any:
+    if not isinstance(value, dict) or not value:
+        raise PydanticCustomError(
+            "values",
+            "a mapping is meant, from the input's text to the value",
+            {"hint": "{Y: true}"},
+        )
+    if any(isinstance(one, dict | list) for one in value.values()):
+        raise PydanticCustomError("values", "each text stands for one value, or for null")
+    return {_as_text(key): one for key, one in value.items()}
+
+
+def _as_formats(value: Any) -> Any:
+    formats = value if isinstance(value, list | tuple) else [value]
+    if not formats or not all(isinstance(one, str) for one in formats):
+        raise PydanticCustomError("format", "a format is a text, or a list of them")
+    return value if isinstance(value, str) else tuple(formats)
+
+
+def _as_separator(value: Any) -> str:
+    if not isinstance(value, str) or len(value) != 1 or value in "0123456789+-eE":
+        raise PydanticCustomError("separator", "a separator is one character, and none of a number")
+    return value
 
 
 _LATEST_BY = "latest by "
@@ -131,9 +214,14 @@ def _as_pattern(value: Any) -> str:
     return str(value)
 
 
-Scalar = bool | int | float | Decimal | datetime | date | time | str
 ColumnType = Annotated[Type, BeforeValidator(_as_type)]
 OtherwiseRemedy = Annotated[Remedy | None, BeforeValidator(_as_remedy)]
+OtherwiseOfColumn = Annotated[Remedy | Replacement | None, BeforeValidator(_as_remedy_or_value)]
+IfMissing = Annotated[MissingColumn | None, BeforeValidator(_as_missing_column)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
+Mapped = Annotated[dict[str, Scalar | None], BeforeValidator(_as_mapping)]
+Formats = Annotated[str | tuple[str, ...], BeforeValidator(_as_formats)]
+Separator = Annotated[str, BeforeValidator(_as_separator)]
 
 
 class Length(Definition):
@@ -148,7 +236,38 @@ def _as_length(value: Any) -> Any:
     return {"min": value, "max": value} if is_count else value
 
 
-class Column(Definition):
+class Part(Definition):
+    """A value that is part of another: a field of a struct, or each item of a list."""
+
+    description: str = ""
+    """What it means; for people."""
+    required: bool = False
+    """The value must not be missing."""
+    accepted: tuple[Value, ...] | None = Field(default=None, min_length=1)
+    """The values that are allowed."""
+    min: Value | None = None
+    """The least value allowed."""
+    max: Value | None = None
+    """The greatest value allowed."""
+    pattern: Annotated[str, BeforeValidator(_as_pattern)] | None = None
+    """A regular expression (RE2) that the whole text must match."""
+    length: Annotated[Length, BeforeValidator(_as_length)] | None = None
+    """How many characters the text has: a number, or `{min: …, max: …}`."""
+    fields: dict[str, Part] | None = None
+    """Field of a struct -> its rules."""
+    items: Part | None = None
+    """The rules of each item of a list."""
+    otherwise: OtherwiseRemedy = None
+    """The remedy where a rule of this value does not hold. Default: the column's."""
+
+    @property
+    def bounds(self) -> dict[str, Value]:
+        """`min` and `max`, where they are stated."""
+        both = {"min": self.min, "max": self.max}
+        return {name: value for name, value in both.items() if value is not None}
+
+
+class Column(Part):
     """One column of a contract."""
 
     type: ColumnType = Type("VARCHAR")
@@ -159,24 +278,29 @@ class Column(Definition):
     """What the column means; for people."""
     tags: Words = ()
     """Words to find it by."""
-    required: bool = False
-    """The value must not be missing."""
-    default: Scalar | None = None
-    """What a missing value becomes."""
-    accepted: tuple[Scalar, ...] | None = Field(default=None, min_length=1)
-    """The values that are allowed."""
-    min: Scalar | None = None
-    """The least value allowed."""
-    max: Scalar | None = None
-    """The greatest value allowed."""
-    pattern: Annotated[str, BeforeValidator(_as_pattern)] | None = None
-    """A regular expression (RE2) that the whole text must match."""
-    length: Annotated[Length, BeforeValidator(_as_length)] | None = None
-    """How many characters the text has: a number, or `{min: …, max: …}`."""
-    format: str | None = None
-    """How a date or time is written, as for strptime: `%d/%m/%Y`."""
-    otherwise: OtherwiseRemedy = None
-    """The remedy where a rule of this column does not hold."""
+    trim: bool = False
+    """Whether blanks around a text are cut off. What is empty then is missing."""
+    null_values: Texts | None = None
+    """Texts that mean that the value is missing. Default: the dataset's."""
+    values: Mapped | None = None
+    """Text of the input -> what it stands for; a text that is not there breaks the rule."""
+    format: Formats | None = None
+    """How a date or time is written, as for strptime: `%d/%m/%Y`; or a list of such, tried in
+    order."""
+    decimal_separator: Separator | None = None
+    """What stands before the decimals of a number. Default: the dataset's, else `.`."""
+    thousands_separator: Separator | None = None
+    """What stands between groups of three digits of a number. Default: the dataset's, else
+    nothing."""
+    fill: Fill | None = None
+    """Where a missing value is taken from: `from`, `value`, `expression` or `previous`."""
+    default: Value | None = None
+    """What a missing value becomes, where `fill` gives none."""
+    missing_column: IfMissing = None
+    """What it means that a file does not have the column: `fail`, `null`, `default`."""
+    otherwise: OtherwiseOfColumn = None  # type: ignore[assignment]
+    """The remedy where a rule of this column does not hold; or a value instead, as
+    `{value: …}` or `{expression: …}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -185,28 +309,89 @@ class Column(Definition):
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
-        for problem in unsound(self):
+        # A model's column has its type from the query, if it states none.
+        is_typed = "type" in self.model_fields_set
+        parts = {} if is_typed else {"fields": None, "items": None}
+        for problem in unsound(self.model_copy(update=parts) if parts else self):
             raise PydanticCustomError("column", "{text}", {"text": problem})
         return self
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return (self.format,) if isinstance(self.format, str) else self.format or ()
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether something is put in place of a missing value."""
+        return self.default is not None or self.fill is not None
 
 
 def unsound(column: Column) -> list[str]:
     """What of a column's definition cannot work together, each as a sentence."""
+    return [
+        *_unsound_remedy(column),
+        *_unsound_reading(column),
+        *_unsound_part(column, column.type),
+    ]
+
+
+def _unsound_remedy(column: Column) -> list[str]:
     found = []
     if column.otherwise is Remedy.DEFAULT and column.default is None:
         found.append("`otherwise: default` needs a `default`")
-    if column.otherwise is Remedy.NULL and column.required:
-        found.append("`otherwise: null` on a required column can never land a row")
-    if column.otherwise is Remedy.CLIP and column.min is None and column.max is None:
-        found.append("`otherwise: clip` needs a `min` or a `max`")
+    if column.otherwise is Remedy.FILL and column.fill is None:
+        found.append("`otherwise: fill` needs a `fill`")
+    if column.missing_column is MissingColumn.DEFAULT and not column.fills_gaps:
+        found.append("`missing_column: default` needs a `default` or a `fill`")
+    if column.missing_column is MissingColumn.NULL and column.required:
+        found.append("`missing_column: null` on a required column can never land a row")
+    return found
+
+
+def _unsound_reading(column: Column) -> list[str]:
+    found = []
     if column.format and column.type.kind not in ("DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ"):
         found.append(f"`format` is for dates and times, not for {column.type.sql}")
-    if (column.pattern or column.length) and column.type.kind != "VARCHAR":
-        found.append("`pattern` and `length` are for text")
-    if column.type.is_nested and (
-        column.accepted or column.min is not None or column.max is not None
-    ):
-        found.append(f"`accepted`, `min` and `max` do not apply to {column.type.sql}")
+    if column.values and column.format:
+        found.append("`values` says what each text stands for: leave `format` out")
+    if column.values and column.type.is_nested:
+        found.append(f"`values` gives single values, not {column.type.sql}")
+    if column.trim and column.type.is_nested:
+        found.append(f"`trim` is for texts, not for {column.type.sql}")
+    separators = (column.decimal_separator, column.thousands_separator)
+    if any(separators) and not column.type.is_number:
+        found.append(f"separators are for numbers, not for {column.type.sql}")
+    return found
+
+
+def _unsound_part(part: Part, kind: Type, name: str = "") -> list[str]:
+    """What of the rules over a value of a type, and over its parts, cannot work."""
+    inside = f" ({name})" if name else ""
+    found = []
+    if part.otherwise is Remedy.NULL and part.required:
+        found.append(f"`otherwise: null` on a required column can never land a row{inside}")
+    if part.otherwise is Remedy.CLIP and part.min is None and part.max is None:
+        found.append(f"`otherwise: clip` needs a `min` or a `max`{inside}")
+    if part.otherwise in (Remedy.DEFAULT, Remedy.FILL) and not isinstance(part, Column):
+        found.append(f"a part of a value has no `{part.otherwise.value}`{inside}")
+    if (part.pattern or part.length) and kind.kind != "VARCHAR":
+        found.append(f"`pattern` and `length` are for text{inside}")
+    if kind.is_nested and (part.accepted or part.min is not None or part.max is not None):
+        found.append(f"`accepted`, `min` and `max` do not apply to {kind.sql}{inside}")
+    if part.fields is not None and kind.kind != "STRUCT":
+        found.append(f"`fields` is for a struct, not for {kind.sql}{inside}")
+    elif part.fields is not None:
+        types = dict(kind.parts)
+        for field, inner in part.fields.items():
+            if field not in types:
+                near = suggestion(field, list(types)) or f"it has: {', '.join(types)}"
+                found.append(f"{kind.sql} has no field {field!r}: {near}{inside}")
+            else:
+                found += _unsound_part(inner, types[field], f"{name}.{field}".lstrip("."))
+    if part.items is not None and kind.kind != "LIST":
+        found.append(f"`items` is for a list, not for {kind.sql}{inside}")
+    elif part.items is not None:
+        found += _unsound_part(part.items, kind.parts[0][1], f"{name}[]" if name else "items")
     return found
 
 
@@ -226,7 +411,7 @@ class Rule(Definition):
     def _is_sound(self) -> Self:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.name):
             raise PydanticCustomError("rule", "a rule's name is one word of letters, digits and _")
-        if self.otherwise in (Remedy.NULL, Remedy.DEFAULT, Remedy.CLIP):
+        if self.otherwise in (Remedy.NULL, Remedy.DEFAULT, Remedy.FILL, Remedy.CLIP):
             raise PydanticCustomError(
                 "rule",
                 "a row rule cannot mend a value: its remedies are quarantine, fail, drop and warn",
@@ -243,6 +428,9 @@ class Contract(Definition):
     """Who answers for it; a source's owner is its datasets'."""
     tags: Words = ()
     """Words to select it by: `--select tag:finance`."""
+    renamed_from: Words = ()
+    """The dataset's earlier name, as `schema.name`, or several: what was landed or built under it
+    is taken over where the rest of the definition means the same."""
     key: Words = ()
     """The columns that name a row; never missing."""
     on_duplicate: Annotated[str, BeforeValidator(_as_on_duplicate)] | None = None
@@ -258,6 +446,17 @@ class Contract(Definition):
     """Checks over all rows, before a release."""
     unexpected_columns: UnexpectedColumns = UnexpectedColumns.KEEP
     """What happens to columns of the input that `columns` does not name: keep, ignore, fail."""
+    missing_columns: IfMissing = None
+    """What it means that a file does not have a column of `columns`: `fail`, `null`, `default`.
+    Default: a required one refuses the file, others are filled in or NULL."""
+    null_values: Texts = ()
+    """Texts that mean that a value is missing, in every column. An empty CSV field always is."""
+    decimal_separator: Separator | None = None
+    """What stands before the decimals of numbers, in every column. Default: `.`."""
+    thousands_separator: Separator | None = None
+    """What stands between groups of three digits of numbers, in every column."""
+    freshness: Freshness | None = None
+    """How old the newest row may be: `{column: …, warn_after: 1 day, fail_after: 3 days}`."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
@@ -283,6 +482,7 @@ class Contract(Definition):
                 )
         if self.on_duplicate and not self.key:
             raise PydanticCustomError("key", "`on_duplicate` needs a `key`")
+        self._check_separators()
         keys = {name.lower() for name in self.key}
         for name, column in self.columns.items():
             if name.lower() in keys and column.otherwise is Remedy.NULL:
@@ -295,6 +495,50 @@ class Contract(Definition):
                     },
                 )
         return self
+
+    def expressions(self) -> Iterator[tuple[KeyPath, str]]:
+        """Every SQL expression that the contract holds, and where in it."""
+        found: list[tuple[KeyPath, str]] = []
+
+        def note(path: KeyPath, sql: str) -> str:
+            found.append((path, sql))
+            return sql
+
+        self.with_expressions(note)
+        return iter(found)
+
+    def with_expressions(self, change: Callable[[KeyPath, str], str]) -> Self:
+        """The contract with each of its `expressions` changed, by where it stands."""
+        rules = tuple(
+            rule.model_copy(update={"check": change(("rules", number, "check"), rule.check)})
+            for number, rule in enumerate(self.rules)
+        )
+        columns = {
+            name: with_expressions(column, ("columns", name), change)
+            for name, column in self.columns.items()
+        }
+        checks = tuple(
+            check.model_copy(update={"check": change(("checks", number, "check"), check.check)})
+            for number, check in enumerate(self.checks)
+        )
+        if (rules, checks, columns) == (self.rules, self.checks, self.columns):
+            return self
+        return self.model_copy(update={"rules": rules, "checks": checks, "columns": columns})
+
+    def _check_separators(self) -> None:
+        written: dict[tuple[str, ...], tuple[str | None, str | None]]
+        written = {("thousands_separator",): (self.decimal_separator, self.thousands_separator)}
+        for name, column in self.columns.items():
+            settled = self.settled(column)
+            both = (settled.decimal_separator, settled.thousands_separator)
+            written["columns", name] = both
+        for path, (decimal, thousands) in written.items():
+            if thousands is not None and thousands == (decimal or "."):
+                raise PydanticCustomError(
+                    "separator",
+                    "`decimal_separator` and `thousands_separator` must differ",
+                    {"path": path, "hint": "without one of its own a decimal separator is `.`"},
+                )
 
     @property
     def never_missing(self) -> tuple[str, ...]:
@@ -330,6 +574,18 @@ class Contract(Definition):
         stated = {n: c for n, c in self.columns.items() if "type" in c.model_fields_set}
         return self.model_copy(update={"columns": stated})
 
+    def settled(self, column: Column) -> Column:
+        """A column with what it takes from the dataset: words for missing values, and how numbers
+        are written."""
+        taken: dict[str, Any] = {}
+        if column.null_values is None and self.null_values:
+            taken["null_values"] = self.null_values
+        if column.type.is_number:
+            for name in ("decimal_separator", "thousands_separator"):
+                if getattr(column, name) is None and getattr(self, name) is not None:
+                    taken[name] = getattr(self, name)
+        return column.model_copy(update=taken) if taken else column
+
     def meaning(self) -> str:
         """What the contract does to rows, as canonical text, for fingerprints.
 
@@ -343,13 +599,27 @@ class Contract(Definition):
                 for name, column in self.columns.items()
             ],
             "rules": [_said(rule) for rule in self.rules],
-            **self.model_dump(
-                mode="json", include={"on_duplicate", "unexpected_columns"}, exclude_defaults=True
-            ),
+            **self.model_dump(mode="json", include=_MEANT, exclude_defaults=True),
         }
         return json.dumps(words, sort_keys=True)
 
 
+_MEANT = {
+    "on_duplicate",
+    "unexpected_columns",
+    "missing_columns",
+    "null_values",
+    "decimal_separator",
+    "thousands_separator",
+}
+
+
 def _said(part: Definition) -> dict[str, Any]:
     silent = {"description", "tags", "type"}
-    return part.model_dump(mode="json", exclude=silent, exclude_defaults=True)
+    said = part.model_dump(mode="json", exclude=silent, exclude_defaults=True)
+    if isinstance(part, Part):
+        if part.fields is not None:
+            said["fields"] = {name: _said(inner) for name, inner in part.fields.items()}
+        if part.items is not None:
+            said["items"] = _said(part.items)
+    return said

@@ -11,27 +11,39 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
 from headwater.analysis.checks import aggregate_query
+from headwater.analysis.functions import reads_tables
 from headwater.analysis.graph import Graph
+from headwater.contract.casts import can_stand_for
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy, unsound
 from headwater.contract.types import Type, parse_type
-from headwater.contract.values import Question, rule_questions, value_questions
+from headwater.contract.values import Question, expressions, rule_questions, value_questions
+from headwater.engine.macros import built_in, macro_offset, macro_sql
 from headwater.engine.session import connect
+from headwater.engine.variables import wrong_values
 from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, place_at
 from headwater.project.definitions import (
+    SETTINGS_FILE,
     Dataset,
+    Function,
     Project,
     PythonModel,
     SourceDataset,
     SqlCheck,
     SqlModel,
+    Store,
 )
+from headwater.project.functions import shadows, used_in
+from headwater.project.variables import wrong_value
+from headwater.sql.faults import SqlError
+from headwater.sql.inline import inlined
 from headwater.sql.query import expression_words
 from headwater.sql.quote import dotted, ident
 
@@ -68,11 +80,15 @@ def bind(
             "PRAGMA disable_optimizer"
         )
         binder = _Binder(con, project, graph)
+        binder.refuse_values()
+        binder.refuse_shadows()
         for name in graph.order:
             binder.dataset(graph.datasets[name], (known or {}).get(name))
         for check in project.checks.values():
             binder.check(check)
         binder.judge_contracts()
+        for function in project.functions.values():
+            binder.make_function(function)
     return Bound(binder.schemas, binder.results, tuple(binder.mistakes))
 
 
@@ -99,6 +115,55 @@ class _Binder:
         self.waiting: list[DatasetName] = []
         self.contracts: list[tuple[Dataset, Contract]] = []
         self.checked = {given for check in project.checks.values() for given in check.inputs}
+        self.macros: set[str] = set()
+        self.lost = set(project.unread_functions)
+
+    # ---- variables and functions
+
+    def refuse_values(self) -> None:
+        """Note the variables whose value is none of their type."""
+        text = self.project.texts.get(SETTINGS_FILE, "")
+        for value in wrong_values(self.con, self.project.variables.values()):
+            self.mistakes.append(wrong_value(value, text, self.project.places))
+
+    def refuse_shadows(self) -> None:
+        """Note the functions that have the name of one of DuckDB's own."""
+        for name in sorted(built_in(self.con, self.project.functions)):
+            function = self.project.functions[name]
+            self.function_mistake(function, function.text.place, *shadows(name))
+
+    def function_mistake(self, function: Function, place: Place, message: str, hint: str) -> None:
+        self.lost.add(function.name)
+        self.mistakes.append(self.project.mistake(function.file, place, message, hint))
+
+    def make_functions(self, functions: Iterable[Function]) -> bool:
+        """Make the functions that something uses; whether all of them could be."""
+        made = [self.make_function(function) for function in functions]
+        return all(made)
+
+    def make_function(self, function: Function) -> bool:
+        """Make a function in the session, where it binds; whether it is there."""
+        if function.name in self.macros:
+            return True
+        known = all(given in self.schemas for given in function.inputs)
+        if function.name in self.lost or not known or self.lost & function.text.calls:
+            self.lost.add(function.name)
+            return False
+        with self.origins(function.inputs, function.text.body.words):
+            try:
+                self.con.execute(macro_sql(function))
+            except duckdb.Error as error:
+                message, position, hint = _read_error(error)
+                text = self.project.texts.get(function.file, "")
+                place = function.text.place
+                if position is not None:
+                    place = place_at(text, macro_offset(function, position))
+                self.function_mistake(function, place, message, hint)
+                return False
+        self.macros.add(function.name)
+        return True
+
+    # ---- datasets
 
     def dataset(self, dataset: Dataset, known: Schema | None) -> None:
         """Bind one dataset. `known`: its columns, should it not say."""
@@ -116,12 +181,16 @@ class _Binder:
         contract = dataset.contract
         if isinstance(dataset, SourceDataset):
             schema = {name: column.type for name, column in contract.columns.items()}
-            self.bind_rules(dataset, schema)
+            if self.make_functions(dataset.functions) and self.is_sound(dataset, contract):
+                self.bind_rules(dataset, schema)
+                self.bind_expressions(dataset, contract, schema)
+                self.contracts.append((dataset, contract))
             self.bind_checks(dataset, schema)
-            self.contracts.append((dataset, contract))
             return schema
         if isinstance(dataset, SqlModel):
             if not all(given in self.schemas for given in dataset.inputs):
+                return None
+            if not self.make_functions(dataset.functions):
                 return None
             result = self.bind_query(dataset)
             return self.bind_contract(dataset, result) if result else None
@@ -136,28 +205,43 @@ class _Binder:
 
     def check(self, check: SqlCheck) -> None:
         """Bind a check of `checks/`, if the columns of all that it reads are known."""
-        if all(given in self.schemas for given in check.inputs):
-            self.describe(check)
+        known = all(given in self.schemas for given in check.inputs)
+        if known and self.make_functions(check.functions):
+            with self.origins(check.inputs, check.words):
+                self.describe(check)
 
     def describe(self, reader: SqlModel | SqlCheck) -> list[tuple[str, str]] | None:
         """The columns of a query's result with their types; None, with a mistake noted, if it
-        does not bind."""
-        with self.origins(reader):
-            try:
-                rows = self.con.execute(f"{_DESCRIBE}{reader.query.text}").fetchall()
-            except duckdb.Error as error:
-                message, position, hint = _read_error(error)
-                place = self.place_in(reader, position)
-                self.mistakes.append(self.project.mistake(reader.file, place, message, hint))
+        does not bind. Its inputs have their tables."""
+        try:
+            rows = self.con.execute(f"{_DESCRIBE}{reader.query.text}").fetchall()
+        except duckdb.Error as error:
+            message, position, hint = _read_error(error)
+            if self.is_about_lost_function(message):
                 return None
+            place = self.place_in(reader, position)
+            inner = _function_at_fault(reader, error, position)
+            if inner and position is not None:
+                text = self.project.texts.get(inner.file, "")
+                place = place_at(text, macro_offset(inner, position))
+                hint = f"{reader.file} calls {inner.name}() so"
+            file = inner.file if inner else reader.file
+            self.mistakes.append(self.project.mistake(file, place, message, hint))
+            return None
         return [(str(name), str(kind)) for name, kind, *_ in rows]
 
     def bind_query(self, model: SqlModel) -> Schema | None:
         """The columns of a query's result; None, with a mistake noted, if it does not bind or a
         lake does not store them."""
-        rows = self.describe(model)
-        if rows is None:
-            return None
+        with self.origins(model.inputs, model.words):
+            rows = self.describe(model)
+            schema = self.schema_from(model, rows) if rows is not None else None
+            if schema and model.store is Store.NONE and self.unwritable(model, schema):
+                return None
+            return schema
+
+    def schema_from(self, model: SqlModel, rows: list[tuple[str, str]]) -> Schema | None:
+        """The columns that DESCRIBE tells; None, with a mistake noted, if they fit no table."""
         schema: Schema = {}
         folded = [name.lower() for name, _ in rows]
         for name, type_text in rows:
@@ -173,6 +257,11 @@ class _Binder:
                 return None
         return schema
 
+    def is_about_lost_function(self, message: str) -> bool:
+        """Whether an error follows from a function's own mistake, which is noted already."""
+        match = _NO_FUNCTION.search(message)
+        return bool(match and match[1].lower() in self.lost)
+
     def query_mistake(self, model: SqlModel, message: str, hint: str) -> None:
         place = self.place_in(model, None)
         self.mistakes.append(self.project.mistake(model.file, place, message, hint))
@@ -185,18 +274,18 @@ class _Binder:
             sent = f"{_DESCRIBE}{query.text}"
             inside = characters_before(sent, position_bytes) - len(_DESCRIBE)
         text = self.project.texts.get(reader.file, "")
-        return place_at(text, query.start + max(inside, 0))
+        return place_at(text, query.offset(inside))
 
     @contextmanager
-    def origins(self, reader: SqlModel | SqlCheck) -> Iterator[None]:
+    def origins(self, inputs: Iterable[DatasetName], words: frozenset[str]) -> Iterator[None]:
         """While a query is bound, its inputs have tables; its sources with the columns of origin
         if it names them."""
         self.create(self.waiting)
         self.waiting = []
         changed = []
-        for given in reader.inputs:
+        for given in inputs:
             schema = self.schemas[given]
-            names = input_columns(self.project.datasets[given], schema, reader.query.words)
+            names = input_columns(self.project.datasets[given], schema, words)
             if len(names) > len(schema):
                 self.con.execute(_table(given, {n: {**schema, **ORIGIN_COLUMNS}[n] for n in names}))
                 changed.append(given)
@@ -222,19 +311,63 @@ class _Binder:
         if self.unselected(model, result):
             return None
         contract = contract.completed(result)
-        problems = [
-            (name, problem)
+        schema = {name: column.type for name, column in contract.columns.items()}
+        if model.store is Store.NONE and self.retyped(model, result, schema):
+            return None
+        if self.is_sound(model, contract):
+            self.bind_rules(model, schema)
+            self.bind_expressions(model, contract, schema)
+            self.contracts.append((model, contract))
+        self.bind_checks(model, schema)
+        return schema
+
+    def is_sound(self, dataset: Dataset, contract: Contract) -> bool:
+        """Whether what each column says can work with its type; what cannot is noted."""
+        problems: list[tuple[KeyPath, str]] = [
+            (("columns", name), problem)
             for name, column in contract.columns.items()
             for problem in unsound(column)
         ]
-        for name, problem in problems:
-            self.mistakes.append(self.project.mistake_of(model, ("columns", name), problem))
-        schema = {name: column.type for name, column in contract.columns.items()}
-        if not problems:
-            self.bind_rules(model, schema)
-            self.bind_checks(model, schema)
-            self.contracts.append((model, contract))
-        return schema
+        problems += [
+            (("columns", name, "fill"), "the rows of a model have no order: `previous` needs `by`")
+            for name, column in contract.columns.items()
+            if not isinstance(dataset, SourceDataset)
+            and column.fill
+            and column.fill.previous
+            and not column.fill.previous.by
+        ]
+        for path, problem in problems:
+            self.mistakes.append(self.project.mistake_of(dataset, path, problem))
+        return not problems
+
+    def retyped(self, model: SqlModel, result: Schema, schema: Schema) -> bool:
+        """Whether the contract gives columns other types than the query; they are noted. (A model
+        that is not stored has no step in which values are held against a type.)"""
+        changed = [name for name in schema if schema[name] != result[name]]
+        for name in changed:
+            given, wanted = result[name].sql, schema[name].sql
+            message = f"the query gives {name!r} as {given}, the contract says {wanted}"
+            hint = f"with `store: none` the query must cast it: CAST(… AS {wanted})"
+            path = ("columns", name, "type")
+            self.mistakes.append(self.project.mistake_of(model, path, message, hint))
+        return bool(changed)
+
+    def unwritable(self, model: SqlModel, result: Schema) -> bool:
+        """Whether the query of a model that is not stored cannot be written out as a view, or
+        means something else then; it is noted."""
+        functions = {function.name: function.text for function in model.functions}
+        uncast = dict.fromkeys(result, "")
+        try:
+            sql = inlined(model.query, functions, lambda *name: f"(FROM {dotted(*name)})", uncast)
+            rows = self.con.execute(f"{_DESCRIBE}{sql}").fetchall()
+            is_same = [parse_type(row[1]) for row in rows] == list(result.values())
+        except (duckdb.Error, SqlError):
+            is_same = False
+        if not is_same:
+            message = "the query cannot be written out as a view, which `store: none` needs"
+            hint = "leave out `store: none`, or put what is special about it into a model before"
+            self.query_mistake(model, message, hint)
+        return not is_same
 
     def unselected(self, model: SqlModel, result: Schema) -> bool:
         """Whether the contract names columns that the query does not select; they are noted."""
@@ -263,6 +396,8 @@ class _Binder:
         for number, (rule, condition) in enumerate(zip(rules, conditions, strict=True)):
             error = self.why_unbound([condition], schema)
             if error is not None:
+                if self.is_about_lost_function(_read_error(error)[0]):
+                    continue
                 path = ("rules", number, "check")
                 for message, hint in _rule_problems(rule.check, schema, dataset, error):
                     self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
@@ -276,6 +411,11 @@ class _Binder:
         self.con.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(dataset.name.schema)}")
         self.con.execute(_table(dataset.name, {name: kinds[name] for name in columns}))
         for number, check in enumerate(dataset.contract.checks):
+            used = used_in(check.check, self.project.functions)
+            if any(reads_tables(function) for function in used):
+                continue  # noted where the files are held against each other
+            if not self.make_functions(used):
+                continue
             try:
                 rows = self.con.execute(
                     f"{_DESCRIBE}{aggregate_query(dataset.name, check.check)}"
@@ -285,10 +425,63 @@ class _Binder:
                     [] if kind == "BOOLEAN" else [(f"it gives {kind}, not true or false", "")]
                 )
             except duckdb.Error as error:
+                if self.is_about_lost_function(_read_error(error)[0]):
+                    continue
                 problems = _rule_problems(check.check, schema, dataset, error)
             for message, hint in problems:
                 path = ("checks", number, "check")
                 self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
+    def bind_expressions(self, dataset: Dataset, contract: Contract, schema: Schema) -> None:
+        """Bind what the contract computes from the columns of a row, and judge its types."""
+        if contract.freshness:
+            self.bind_freshness(dataset, contract.freshness.column, schema)
+        for computed in expressions(contract):
+            kind, error = self.type_of(computed.bound, schema)
+            if error is not None:
+                for message, hint in _rule_problems(computed.sql, schema, dataset, error):
+                    self.mistakes.append(
+                        self.project.mistake_of(dataset, computed.path, message, hint)
+                    )
+            elif computed.wanted and kind and not can_stand_for(kind, computed.wanted):
+                wanted = computed.wanted.sql.lower()
+                self.mistakes.append(
+                    self.project.mistake_of(
+                        dataset,
+                        computed.path,
+                        f"it gives {kind.sql.lower()}, and the column is {wanted}",
+                        f"say how it becomes one: CAST(… AS {wanted})",
+                    )
+                )
+
+    def bind_freshness(self, dataset: Dataset, column: str, schema: Schema) -> None:
+        """The column of `freshness` is there, and says when."""
+        kind, error = self.type_of(ident(column), schema)
+        message, hint = "", ""
+        if error is not None:
+            ((message, hint), *_) = _rule_problems(ident(column), schema, dataset, error)
+        elif kind and kind.kind not in ("DATE", "TIMESTAMP", "TIMESTAMPTZ"):
+            message = f"{column!r} is {kind.sql.lower()}, and no date or timestamp"
+        if message:
+            path = ("freshness", "column")
+            self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
+    def type_of(self, sql: str, schema: Schema) -> tuple[Type | None, duckdb.Error | None]:
+        """The type of an expression over these columns (None: none that a lake stores), or why it
+        does not bind."""
+        row = ", ".join(
+            f"CAST(NULL AS {kind.sql}) AS {ident(name)}" for name, kind in schema.items()
+        )
+        try:
+            found = self.con.execute(
+                f"{_DESCRIBE}SELECT TRY({sql}) FROM (SELECT {row or '1'})"
+            ).fetchone()
+        except duckdb.Error as error:
+            return None, error
+        try:
+            return (parse_type(found[1]) if found else None), None
+        except ValueError:
+            return None, None
 
     def why_unbound(self, conditions: list[str], schema: Schema) -> duckdb.Error | None:
         """Why conditions over these columns do not bind; None if they do."""
@@ -342,6 +535,26 @@ class _Binder:
 
 
 _DESCRIBE = "DESCRIBE "
+_NO_FUNCTION = re.compile(r"function with name (\S+) does not exist", re.IGNORECASE)
+
+
+def _function_at_fault(
+    reader: SqlModel | SqlCheck, error: duckdb.Error, position_bytes: int | None
+) -> Function | None:
+    """The function within which a query does not bind; None where it is the query's own text.
+    DuckDB gives the place in the text of the function's making, and does not say so: what it
+    names stands there and not in the query."""
+    name = str(_details(error).get("name", "")).lower()
+    if not name or position_bytes is None or not reader.functions:
+        return None
+
+    def stands_in(text: str) -> bool:
+        inside = characters_before(text, position_bytes)
+        return text[inside : inside + len(name)].lower() == name
+
+    if stands_in(f"{_DESCRIBE}{reader.query.text}"):
+        return None
+    return next((f for f in reader.functions if stands_in(macro_sql(f))), None)
 
 
 def _rule_problems(
@@ -372,18 +585,23 @@ def _table(name: DatasetName, schema: Schema) -> str:
     return f"CREATE OR REPLACE TABLE {dotted(*name)} ({body})"
 
 
+def _details(error: duckdb.Error) -> dict[str, Any]:
+    """What a session with `errors_as_json` says of an error."""
+    text = str(error)
+    try:
+        details = json.loads(text if text.startswith("{") else text.split("Error: ", 1)[-1])
+    except ValueError:
+        details = {"exception_message": text}
+    return dict(details)
+
+
 def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
     """DuckDB's error as (message, position in bytes from 0, hint)."""
-    try:
-        details = json.loads(
-            str(error).split("Error: ", 1)[-1] if not str(error).startswith("{") else str(error)
-        )
-    except ValueError:
-        details = {"exception_message": str(error)}
+    details = _details(error)
     message = str(details.get("exception_message", error))
     hint = ""
     if match := re.search(
-        r"(Candidate bindings|Candidate tables|Candidates?): ?(.*)", message, re.DOTALL
+        r"(Candidate (?:bindings|tables|macros)|Candidates?): ?(.*)", message, re.DOTALL
     ):
         hint = " ".join(match.group(2).replace('"', "").split())[:160]
         hint = f"candidates: {hint}"
@@ -392,6 +610,8 @@ def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
         hint = f"did you mean {match.group(1)}?"
         message = message[: match.start()]
     message = message.split("\nLINE ")[0].strip().splitlines()[0].rstrip(" .!")
+    if match := re.match(r"Macro (\S+\(\)) does not support the supplied arguments", message):
+        message = f"{match[1]} does not take these arguments"
     position = details.get("position")
     if not message[:2].isupper():  # a word in capitals is SQL
         message = message[:1].lower() + message[1:]

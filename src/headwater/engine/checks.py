@@ -11,6 +11,7 @@ import duckdb
 
 from headwater.analysis.checks import CheckKind, DataCheck
 from headwater.contract.checks import RowCount
+from headwater.engine.macros import macro_sql
 from headwater.errors import counted, without_values
 from headwater.sql.quote import ident
 
@@ -38,13 +39,16 @@ class Finding:
 def evaluate(
     con: duckdb.DuckDBPyConnection, check: DataCheck, rows_before: int | None = None
 ) -> Finding:
-    """Run one check. Its datasets stand in the session under their names.
+    """Run one check. Its datasets stand in the session under their names; the functions that it
+    uses are made there.
 
     rows_before   the rows that its dataset has where it is released; None: nothing to compare.
 
     A check that cannot be computed does not hold, and the finding tells the cause.
     """
     try:
+        for function in check.functions:
+            con.execute(macro_sql(function))
         if check.kind is CheckKind.ROWS:
             return _offending(con, check)
         row = con.execute(check.query).fetchone()

@@ -33,6 +33,11 @@ def load(con: duckdb.DuckDBPyConnection, *names: str) -> None:
             ) from error
 
 
+def is_in_wheel(name: str) -> bool:
+    """Whether an extension comes from a wheel, and so needs no network."""
+    return _in_wheel(name) is not None
+
+
 def _in_wheel(name: str) -> Path | None:
     spec = importlib.util.find_spec(f"duckdb_extension_{name}")
     if spec is None or spec.origin is None:

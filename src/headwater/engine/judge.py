@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -42,7 +43,8 @@ def judge(con: duckdb.DuckDBPyConnection, compiled: Compiled, relation: str, tab
     row = _row(compiled)
     if row != "rowid":
         query = f"SELECT *, row_number() OVER () - 1 AS {row} FROM ({query})"
-    con.execute(f"CREATE TEMP TABLE {ident(table)} AS {query}")
+    with _each_part_in_its_place(con, compiled):
+        con.execute(f"CREATE TEMP TABLE {ident(table)} AS {query}")
     rows = con.execute(
         "SELECT _fate, count(*), sum(_nulled), sum(_defaulted), sum(_clipped), "
         f"count_if(_warned) FROM {ident(table)} GROUP BY _fate"
@@ -69,12 +71,29 @@ def _row(compiled: Compiled) -> str:
 def explain(con: duckdb.DuckDBPyConnection, compiled: Compiled, table: str, into: str) -> None:
     """Name the reasons of all rows of a judged table that carry their input: the temp table
     `into` gets `_id` (their number), `_fate`, `reasons`."""
+    carried = "".join(f"{ident(n)} AS {ident(there)}, " for n, there in compiled.carried.items())
     rejected = (
         f"(SELECT {_row(compiled)} AS {ident(compiled.row_id)}, "
-        f"_fate AS {ident(compiled.row_fate)}, unnest(_raw) "
+        f"_fate AS {ident(compiled.row_fate)}, {carried}unnest(_raw) "
         f"FROM {ident(table)} WHERE _raw IS NOT NULL)"
     )
-    con.execute(f"CREATE TEMP TABLE {ident(into)} AS {compiled.reasons_over(rejected)}")
+    query = compiled.reasons_over(rejected)
+    with _each_part_in_its_place(con, compiled):
+        con.execute(f"CREATE TEMP TABLE {ident(into)} AS {query}")
+
+
+@contextmanager
+def _each_part_in_its_place(con: duckdb.DuckDBPyConnection, compiled: Compiled) -> Iterator[None]:
+    """While a query runs, what stands in a TRY is computed there. DuckDB (1.5.5) would compute a
+    part that two of them share once, before them, where its failure is not caught."""
+    if not compiled.is_shared:
+        yield
+        return
+    con.execute("SET disabled_optimizers = 'common_subexpressions'")
+    try:
+        yield
+    finally:
+        con.execute("RESET disabled_optimizers")
 
 
 def count_reasons(con: duckdb.DuckDBPyConnection, explained: str) -> dict[str, int]:
@@ -98,9 +117,22 @@ def sample_rows(
     return [row[0] for row in rows]
 
 
-def repeated_keys(rows: str, key: Sequence[str], existing: str | None, row_id: str = "_id") -> str:
+def repeated_keys(
+    rows: str,
+    key: Sequence[str],
+    existing: str | None,
+    row_id: str = "_id",
+    *,
+    keeps: str = "first",
+    by: str = "",
+) -> str:
     """SQL for the `_id` of those of `rows` (numbered by `row_id`, in order) whose key came before:
-    in `rows` itself or in `existing`. A key with a NULL in it repeats nothing."""
+    in `rows` itself or in `existing`. A key with a NULL in it repeats nothing.
+
+    keeps   which row of a key repeats nothing: the `first`, or the `last`.
+    by      a column of `rows`: of a key the one with its greatest value, NULLs least, repeats
+            nothing; among equal ones the last.
+    """
     there = " AND ".join(f"r.{ident(name)} IS NOT NULL" for name in key)
     known = "FALSE"
     join = ""
@@ -112,8 +144,11 @@ def repeated_keys(rows: str, key: Sequence[str], existing: str | None, row_id: s
         known = "coalesce(k.known, FALSE)"
     partition = ", ".join(f"r.{ident(name)}" for name in key)
     number = f"r.{ident(row_id)}"
+    order = f"{number} DESC" if keeps == "last" or by else number
+    if by:
+        order = f"r.{ident(by)} DESC NULLS LAST, {order}"
     return (
         f"SELECT _id FROM (SELECT {number} AS _id, {known} AS _known, row_number() OVER "
-        f"(PARTITION BY {partition} ORDER BY {number}) AS _nth FROM ({rows}) r{join} "
+        f"(PARTITION BY {partition} ORDER BY {order}) AS _nth FROM ({rows}) r{join} "
         f"WHERE {there}) WHERE _known OR _nth > 1"
     )

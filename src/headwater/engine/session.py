@@ -35,7 +35,7 @@ def connect(limits: Limits | None = None) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "python_enable_replacements": "false",
-        "memory_limit": limits.memory_limit or f"{_half_of_memory_mib()}MiB",
+        "memory_limit": memory_limit_of(limits),
     }
     if limits.threads:
         config["threads"] = limits.threads
@@ -44,6 +44,11 @@ def connect(limits: Limits | None = None) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(":memory:", config=config)
     con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return con
+
+
+def memory_limit_of(limits: Limits) -> str:
+    """How much memory a session may take, as DuckDB writes it."""
+    return limits.memory_limit or f"{_half_of_memory_mib()}MiB"
 
 
 def _half_of_memory_mib() -> int:

@@ -125,7 +125,7 @@ def decide_intake(
     return replace(
         common,
         manner=Manner.WHOLE,
-        items=(*steady, *again, *fresh),
+        items=(*steady, *(item for item in items if item in again or item in fresh)),
         before={item.path: there[item.path] for item in old},
     )
 

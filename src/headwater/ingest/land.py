@@ -17,7 +17,8 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import Check, Compiled, Fate, compile_contract, unused
+from headwater.contract.columns import Check, is_needed
+from headwater.contract.compile import Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
@@ -214,12 +215,7 @@ def _compile(dataset: SourceDataset, batch: Batch) -> Compiled:
         hidden=batch.hidden,
         malformed=malformed,
     )
-    needed = [
-        name
-        for name in compiled.missing
-        if contract.columns[name].default is None
-        and (contract.columns[name].required or name in contract.never_missing)
-    ]
+    needed = [name for name in compiled.missing if is_needed(contract, name)]
     if needed and batch.fields:
         wanted = [contract.columns[name].from_ or name for name in needed]
         raise FileRefused(
@@ -330,7 +326,8 @@ def _fields_again(landing: Landing, file: ReadFile) -> str:
     """The same for a row that could have landed, from its values. NULL where those are written in
     another way than the input's."""
     columns = landing.dataset.contract.columns
-    if any(column.format for column in columns.values()):
+    settled = [landing.dataset.contract.settled(column) for column in columns.values()]
+    if any(c.format or c.values or c.decimal_separator or c.thousands_separator for c in settled):
         return "NULL"
     fields = {n: columns[n].from_ or n if n in columns else n for n, _ in file.compiled.columns}
     picked = ", ".join(f"{ident(there)} := b.{ident(n)}" for n, there in fields.items())

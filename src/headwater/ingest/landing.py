@@ -216,16 +216,15 @@ class Landing:
         if not self.quarantine_table:
             return 0
         name = literal(str(self.identity.dataset))
-        sql = (
-            "INSERT INTO lake.headwater.quarantine SELECT "
+        return commit.insert_state(
+            "quarantine",
+            "SELECT "
             f"{name} || '/' || file_id || version || '/' || record, {name}, "
             f"{literal(self.identity.table)}, reasons, path, "
             f"line, file_id, record, content, fields, {literal(self.identity.run_id)}, "
             f"{self.identity.step}, {literal(now())} "
-            f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record"
+            f"FROM {ident(self.quarantine_table)} ORDER BY file_id, record",
         )
-        row = commit.con.execute(sql).fetchone()
-        return int(row[0]) if row else 0
 
     def _withdraw_quarantine(self, commit: Commit) -> None:
         """What was rejected of files that are read again, or are gone, counts no more."""

@@ -183,9 +183,9 @@ def discard_rows(commit: Commit, identity: StepIdentity, selection: Selection) -
 def export_rows(
     lake: Lake, dataset: SourceDataset, table: str, selection: Selection, file: Path
 ) -> int:
-    """Write quarantined rows as CSV for editing: id, reasons, file, line, content, then a column
-    for each field of the input. Returns how many."""
-    source = f"{open_rows(dataset.name, table)} WHERE {selection.condition()}"
+    """Write quarantined rows as CSV for editing: _id, _reasons, _file, _line, _content, then a
+    column for each field of the input. Returns how many."""
+    source = f"{open_rows(table)} WHERE {selection.condition()}"
     keys = lake.con.execute(
         f"SELECT DISTINCT unnest(json_keys(CAST(fields AS JSON))) FROM {source} ORDER BY 1"
     ).fetchall()
@@ -197,7 +197,10 @@ def export_rows(
         for name in fields
         if name not in _EXPORTED
     ]
-    head = "id, array_to_string(reasons, ' ') AS reasons, path AS file, line, content"
+    head = (
+        "id AS _id, array_to_string(reasons, ' ') AS _reasons, path AS _file, line AS _line, "
+        "content AS _content"
+    )
     done = lake.con.execute(
         f"COPY (SELECT {', '.join([head, *picked])} FROM {source} "
         f"ORDER BY path, record) TO {literal(str(file))} (FORMAT csv, HEADER)"
@@ -205,11 +208,12 @@ def export_rows(
     return int(done[0]) if done else 0
 
 
-def open_rows(dataset: DatasetName, table: str) -> str:
-    """The rows of a built table that are in quarantine now, as SQL."""
+def open_rows(table: str) -> str:
+    """The rows of a built table that are in quarantine now, as SQL. (Those of before its dataset
+    was renamed carry the earlier name.)"""
     return (
         "(SELECT * FROM lake.headwater.quarantine "
-        f"WHERE dataset = {literal(str(dataset))} AND built_table = {literal(table)} "
+        f"WHERE built_table = {literal(table)} "
         "AND id NOT IN (SELECT id FROM lake.headwater.quarantine_outcomes "
         f"WHERE built_table = {literal(table)}))"
     )
@@ -269,7 +273,7 @@ def _refuse_history(dataset: SourceDataset) -> None:
 def _pick_rows(con: duckdb.DuckDBPyConnection, step: Replay, request: Request) -> list[str]:
     """Put the rows into the step's table, in order, a column for each field; the fields' names.
     None: no rows."""
-    source = open_rows(step.identity.dataset, step.identity.table)
+    source = open_rows(step.identity.table)
     condition = request.selection.condition()
     picked = _temp(step, "replay_picked")
     con.execute(
@@ -294,7 +298,7 @@ def _pick_rows(con: duckdb.DuckDBPyConnection, step: Replay, request: Request) -
         if name.lower() in edited:
             value = f"e.{ident(edited[name.lower()])}"
         values.append(f"{value} AS {ident(f'field:{name}')}")
-    join = f" JOIN {ident(_EDITED)} e ON e.id = p.id" if edited else ""
+    join = f" JOIN {ident(_EDITED)} e ON e._id = p.id" if edited else ""
     step.rows_table = _temp(step, "replay_rows")
     con.execute(
         f"CREATE TEMP TABLE {ident(step.rows_table)} AS SELECT p.id, p.file_id, p.record, "
@@ -341,7 +345,7 @@ def _edited(
             hint="it is a CSV file as `headwater quarantine export` writes it, in UTF-8",
         ) from error
     unknown = con.execute(
-        f"SELECT count(*) FROM {ident(_EDITED)} WHERE id IS NULL OR id NOT IN "
+        f"SELECT count(*) FROM {ident(_EDITED)} WHERE _id IS NULL OR _id NOT IN "
         f"(SELECT id FROM lake.headwater.quarantine "
         f"WHERE built_table = {literal(step.identity.table)})"
     ).fetchone()
@@ -349,14 +353,14 @@ def _edited(
         raise HeadwaterError(
             f"{counted(unknown[0], 'row')} of the edited file: the id is none of a quarantined row",
             where=str(file),
-            hint="keep the column `id` as `headwater quarantine export` wrote it",
+            hint="keep the column `_id` as `headwater quarantine export` wrote it",
         )
-    con.execute(f"DELETE FROM {ident(picked)} WHERE id NOT IN (SELECT id FROM {ident(_EDITED)})")
+    con.execute(f"DELETE FROM {ident(picked)} WHERE id NOT IN (SELECT _id FROM {ident(_EDITED)})")
     names = [row[0] for row in con.execute(f"DESCRIBE {ident(_EDITED)}").fetchall()]
     return {name.lower(): name for name in names if name not in _EXPORTED}
 
 
-_EXPORTED = ("id", "reasons", "file", "line", "content")
+_EXPORTED = ("_id", "_reasons", "_file", "_line", "_content")
 """The columns of an export before the fields."""
 
 
@@ -364,9 +368,9 @@ def _header(file: Path) -> str:
     """The columns of a CSV file as DuckDB wants them stated."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         names = next(csv.reader(lines), [])
-    if "id" not in names:
+    if "_id" not in names:
         raise HeadwaterError(
-            "the edited file has no column 'id'",
+            "the edited file has no column '_id'",
             where=str(file),
             hint="edit a file that `headwater quarantine export` wrote",
         )

@@ -76,6 +76,15 @@ class Commit:
         )
         return self._count_of(f"CREATE TABLE {built(table)} AS SELECT {picked} FROM ({query})")
 
+    def make_view(self, table: str, query: str) -> None:
+        """Make a built table that is a view, or make it anew; earlier snapshots keep theirs. The
+        query names no catalog, so any DuckLake client can read it."""
+        self.con.execute("USE lake")
+        try:
+            self.con.execute(f"CREATE OR REPLACE VIEW {dotted('built', table)} AS {query}")
+        finally:
+            self.con.execute("USE memory")
+
     def create_empty(self, table: str, columns: Mapping[str, str]) -> None:
         """Make a built table without rows."""
         body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
@@ -109,14 +118,18 @@ class Commit:
         self, dataset: DatasetName, table: str, which: str, outcome: str, run_id: str, step: int
     ) -> int:
         """Note what became of a built table's quarantined rows that `which` (SQL over
-        `headwater.quarantine`) picks, but for those that have ended already. Returns how many."""
+        `headwater.quarantine`) picks, but for those that have ended already. Returns how many.
+
+        dataset   whose table it is now; rows of before it was renamed carry its earlier name.
+        """
         ended = "lake.headwater.quarantine_outcomes"
-        return self._count_of(
-            f"INSERT INTO {ended} SELECT id, dataset, built_table, {literal(outcome)}, "
-            f"{literal(run_id)}, {step}, {literal(now())} "
-            f"FROM lake.headwater.quarantine WHERE dataset = {literal(str(dataset))} "
-            f"AND built_table = {literal(table)} AND ({which}) AND id NOT IN "
-            f"(SELECT id FROM {ended} WHERE built_table = {literal(table)})"
+        return self.insert_state(
+            "quarantine_outcomes",
+            f"SELECT id, {literal(str(dataset))}, built_table, "
+            f"{literal(outcome)}, {literal(run_id)}, {step}, {literal(now())} "
+            f"FROM lake.headwater.quarantine WHERE built_table = {literal(table)} "
+            f"AND ({which}) AND id NOT IN "
+            f"(SELECT id FROM {ended} WHERE built_table = {literal(table)})",
         )
 
     def empty(self, table: str) -> int:
@@ -154,6 +167,12 @@ class Commit:
 
     # ---- state tables
 
+    def insert_state(self, table: str, query: str) -> int:
+        """Add a query's rows to a state table; its columns in the order of `STATE_TABLES`, which a
+        table that was migrated need not have. Returns how many."""
+        names = ", ".join(ident(name) for name in STATE_TABLES[table])
+        return self._count_of(f"INSERT INTO {dotted('lake', 'headwater', table)} ({names}) {query}")
+
     def note(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to a state table when the commit ends."""
         self.notes.setdefault(table, []).extend(rows)
@@ -164,4 +183,5 @@ class Commit:
             if not rows:
                 continue
             target = dotted("lake", "headwater", table)
-            self.con.execute(f"INSERT INTO {target} {values(STATE_TABLES[table], rows)}")
+            # By name: in a lake that was migrated, a newer column stands last.
+            self.con.execute(f"INSERT INTO {target} BY NAME {values(STATE_TABLES[table], rows)}")

@@ -22,9 +22,11 @@ import duckdb
 
 from headwater.engine import extensions
 from headwater.engine.session import Limits, connect, quote_path
-from headwater.errors import HeadwaterError, LakeError, LakeTooNew, NoLake
+from headwater.errors import HeadwaterError, LakeError, LakeLocked, LakeTooNew, LakeTooOld, NoLake
+from headwater.lake.catalog import CATALOG, copy_catalog
 from headwater.lake.commit import Commit, now
 from headwater.lake.locks import Locks, unwritable
+from headwater.lake.migrations import migrations_from
 from headwater.lake.state import (
     FORMAT_VERSION,
     STATE_TABLES,
@@ -76,11 +78,11 @@ class Lake:
     def open(
         cls, folder: Path, *, limits: Limits | None = None, lock_timeout_s: float = 600.0
     ) -> Lake:
-        """Open for writing; made where it is missing."""
+        """Open for writing; made where it is missing, and migrated where it is older."""
         locks = Locks(folder / "locks", lock_timeout_s)
         spill = folder / "tmp"
         limits = replace(limits or Limits(), spill_folder=spill)
-        catalog = folder / "catalog.sqlite"
+        catalog = folder / CATALOG
         # Attaching a catalog that is not there makes it, so nobody else may attach meanwhile.
         with locks.commit():
             try:
@@ -103,18 +105,40 @@ class Lake:
         return lake
 
     @classmethod
-    def open_read_only(cls, folder: Path, *, limits: Limits | None = None) -> Lake:
-        """Open for reading. Raises NoLake where nothing has been landed yet."""
-        catalog = folder / "catalog.sqlite"
-        if not catalog.is_file():
+    def open_read_only(
+        cls,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        catalog: str = CATALOG,
+        may_be_older: bool = False,
+    ) -> Lake:
+        """Open for reading. Raises NoLake where nothing has been landed yet, and LakeTooOld.
+
+        catalog        the name of its catalog's file; a backup's has another.
+        may_be_older   whether a lake that is still to be migrated will do.
+        """
+        file = folder / catalog
+        if not file.is_file():
             raise NoLake("there is no lake yet", where=str(folder), hint="`headwater run` makes it")
         limits = limits or Limits()
         spill = Path(tempfile.gettempdir()) / f"headwater-{os.getpid()}"
         con = connect(replace(limits, spill_folder=spill))
         extensions.load(con, *extensions.LAKE)
         lake = cls(con, folder, Locks(folder / "locks", 0))
-        lake._attach(catalog, read_only=True)
-        lake._check_format()
+        lake._attach(file, read_only=True)
+        try:
+            found = lake._check_format()
+            if found < FORMAT_VERSION and not may_be_older:
+                raise LakeTooOld(
+                    f"the lake has format {found}; this is Headwater {version('headwater')}, "
+                    f"which reads format {FORMAT_VERSION}",
+                    where=str(folder),
+                    hint="`headwater run` migrates it, and keeps a copy of its catalog",
+                )
+        except BaseException:
+            con.close()
+            raise
         return lake
 
     def __enter__(self) -> Lake:
@@ -135,12 +159,13 @@ class Lake:
             "DATA_INLINING_ROW_LIMIT 0",
             f"DATA_PATH {quote_path(self.folder / 'data')}",
             "OVERRIDE_DATA_PATH true",  # the folder may have been moved
-            "META_JOURNAL_MODE 'WAL'",
             "META_BUSY_TIMEOUT 60000",
         ]
         if read_only:
             # Hidden: what a reader's queries ask DuckDB's catalogs about is the release alone.
             options += ["READ_ONLY", "HIDDEN true"]
+        else:
+            options.append("META_JOURNAL_MODE 'WAL'")  # it stays so; a reader may not set it
         target = literal(f"ducklake:sqlite:{catalog}")
         try:
             self.con.execute(f"ATTACH {target} AS lake ({', '.join(options)})")
@@ -150,7 +175,9 @@ class Lake:
 
     def _is_made(self) -> bool:
         if self._format():
-            self._check_format()
+            found = self._check_format()
+            if found < FORMAT_VERSION:
+                self._migrate(found)
             return True
         self._refuse_strangers()
         return False
@@ -170,17 +197,35 @@ class Lake:
             for table, columns in STATE_TABLES.items():
                 body = ", ".join(f"{ident(name)} {kind}" for name, kind in columns.items())
                 self.con.execute(f"CREATE TABLE {dotted('lake', 'headwater', table)} ({body})")
-            commit.note(
-                "lake_format",
-                [
-                    {
-                        "version": FORMAT_VERSION,
-                        "headwater_version": version("headwater"),
-                        "created_at": now(),
-                    }
-                ],
-            )
+            commit.note("lake_format", [_format_row()])
         self._made_at = commit.snapshot_id
+
+    def _migrate(self, found: int) -> None:
+        """Bring the state tables from an older format to this one, in one commit, under the
+        lock that `open` holds."""
+        alive = self.locks.live_runs()
+        if alive:  # of that older Headwater: a run of this one would have migrated the lake
+            raise LakeLocked(
+                f"run {alive[0]}, of an older Headwater, is going on in this lake",
+                where=str(self.folder),
+                hint="wait for it to end; then the lake is migrated",
+            )
+        self._keep_catalog()
+        note = CommitNote(message=f"migrate the lake from format {found} to {FORMAT_VERSION}")
+        with self._transaction(note) as commit:
+            for migration in migrations_from(found):
+                for statement in migration.statements:
+                    self.con.execute(statement)
+            commit.note("lake_format", [_format_row(migrated_from=found)])
+
+    def _keep_catalog(self) -> None:
+        """Put a copy of the catalog aside, whole or not at all. With it in place of the catalog,
+        the older Headwater goes on from here: data files are never changed."""
+        kept = self.folder / f"catalog.before-format-{FORMAT_VERSION}.sqlite"
+        part = kept.with_name(f"{kept.name}.part")
+        part.unlink(missing_ok=True)
+        copy_catalog(self.folder / CATALOG, part)
+        part.replace(kept)
 
     def _format(self) -> tuple[int, str] | None:
         """The lake's format and the Headwater that made it; None where there is none yet."""
@@ -194,7 +239,13 @@ class Lake:
             raise _explain(error, self.folder) from error
         return max(rows, default=None)
 
-    def _check_format(self) -> None:
+    def format_version(self) -> int:
+        """The version of its state tables."""
+        found = self._format()
+        return found[0] if found else 0
+
+    def _check_format(self) -> int:
+        """The lake's format, if it is one that we know."""
         found = self._format()
         if found is None:
             self._refuse_strangers()
@@ -207,6 +258,7 @@ class Lake:
                 where=str(self.folder),
                 hint="upgrade: pip install --upgrade headwater",
             )
+        return found[0]
 
     def _refuse_strangers(self) -> None:
         # One look: another process may make the lake between two.
@@ -280,11 +332,21 @@ class Lake:
         }
         return Release(max((row[0] for row in rows), default=0), names)
 
+    def renamed_to(self, name: DatasetName) -> DatasetName | None:
+        """What a dataset was renamed to: whoever has taken its built table over."""
+        rows = self._rows(
+            "SELECT max_by(dataset, built_at) FROM lake.headwater.builds WHERE built_table IN "
+            "(SELECT max_by(built_table, built_at) FROM lake.headwater.builds WHERE dataset = ?)",
+            [str(name)],
+        )
+        owner = rows[0][0]
+        return DatasetName.parse(owner) if owner and owner != str(name) else None
+
     def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
         rows = self._records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
             "run_id, built_at FROM lake.headwater.builds QUALIFY row_number() OVER "
-            "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC) = 1"
+            "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC, built_at DESC) = 1"
         )
         builds = map(Build.of, rows)
         return {(build.dataset, build.position.table): build for build in builds}
@@ -309,7 +371,7 @@ class Lake:
         """Something that differs after every commit of anybody; costs no query. (It may also
         differ without one.)"""
         mark: list[int] = []
-        for name in ("catalog.sqlite", "catalog.sqlite-wal"):
+        for name in (CATALOG, f"{CATALOG}-wal"):
             try:
                 facts = (self.folder / name).stat()
             except FileNotFoundError:
@@ -417,6 +479,16 @@ class Lake:
         for file in files:
             if file.name not in known:
                 file.unlink(missing_ok=True)
+
+
+def _format_row(migrated_from: int | None = None) -> dict[str, Any]:
+    """A row of `headwater.lake_format`."""
+    return {
+        "version": FORMAT_VERSION,
+        "headwater_version": version("headwater"),
+        "created_at": now(),
+        "migrated_from": migrated_from,
+    }
 
 
 def _no_lake(folder: Path) -> NoLake:

@@ -52,16 +52,22 @@ class Locks:
 
     def dead_runs(self) -> list[str]:
         """The ids of runs that ended without saying so."""
-        dead = []
+        return [run_id for run_id, alive in self._runs() if not alive]
+
+    def live_runs(self) -> list[str]:
+        """The ids of runs that are going on."""
+        return [run_id for run_id, alive in self._runs() if alive]
+
+    def _runs(self) -> Iterator[tuple[str, bool]]:
         for path in sorted(self.folder.glob("run-*.lock")):
             lock = FileLock(path)
             try:
                 lock.acquire(timeout=0)
-            except Timeout:
+            except (Timeout, OSError):  # whoever may not lock cannot tell, and takes it for alive
+                yield path.stem.removeprefix("run-"), True
                 continue
             lock.release()
-            dead.append(path.stem.removeprefix("run-"))
-        return dead
+            yield path.stem.removeprefix("run-"), False
 
     def forget_run(self, run_id: str) -> None:
         """Remove the lock file of a run that is over."""

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from headwater.engine.macros import macro_sql
 from headwater.engine.session import Limits
 from headwater.errors import QueryRefused, UnknownDataset, suggestion, without_values
 from headwater.lake.commit import at
 from headwater.lake.lake import Lake
 from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
+from headwater.project.definitions import Function
 from headwater.sql.query import table_parts
-from headwater.sql.quote import dotted, literal
+from headwater.sql.quote import dotted, ident, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa  # 70 ms that only a query's result needs
@@ -104,9 +107,16 @@ def _batches(stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 
 
 def query(
-    folder: Path, sql: str, *, allow_files: bool = False, limits: Limits | None = None
+    folder: Path,
+    sql: str,
+    *,
+    allow_files: bool = False,
+    limits: Limits | None = None,
+    functions: Sequence[Function] = (),
 ) -> QueryResult:
     """Run one SELECT over the current release of the lake in `folder`.
+
+    functions   those of the project that it uses, callees first.
 
     Raises QueryRefused for anything that is not only a reading of datasets, UnknownDataset for
     names that are not released, and QueryRefused with DuckDB's words for SQL that fails.
@@ -117,13 +127,15 @@ def query(
         if is_explain:
             _tree(lake.con, sql)  # EXPLAIN ANALYZE carries out what it explains
         if not allow_files:
-            _refuse_functions(lake.con, sql)
+            _refuse_functions(lake.con, sql, {function.name for function in functions})
             _confine(lake)
-        tables = _tables(sql)
+        tables = sorted({*_tables(sql), *(tuple(g) for f in functions for g in f.inputs)})
         lake.con.execute("BEGIN")
         if _CATALOGS.search(sql):  # it asks which tables there are
             tables = sorted({*tables, *((*name,) for name in lake.release().names)})
         _place(lake, tables, allow_files)
+        for function in functions:
+            lake.con.execute(macro_sql(function))
         return QueryResult(lake, lake.con.sql(sql))
     except duckdb.Error as error:
         lake.close()
@@ -155,8 +167,9 @@ def _tables(sql: str) -> list[tuple[str, ...]]:
     with duckdb.connect(":memory:") as con:
         try:
             names = con.get_table_names(sql, qualified=True)
-        except duckdb.BinderException:
-            # It binds all the same, over tables without columns, which some joins do not stand.
+        except (duckdb.BinderException, duckdb.CatalogException):
+            # It binds all the same, over tables without columns, which some joins do not stand,
+            # and without the project's functions.
             return sorted(_tables_of(_tree(con, sql)))
     return sorted({table_parts(name) for name in names})
 
@@ -193,10 +206,10 @@ def _tree(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
     return tree
 
 
-def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _refuse_functions(con: duckdb.DuckDBPyConnection, sql: str, ours: set[str]) -> None:
     tree = _tree(con, sql)
     for name in sorted(set(_functions(tree))):
-        if name not in TABLE_FUNCTIONS:
+        if name not in TABLE_FUNCTIONS and name not in ours:
             raise QueryRefused(
                 f"the table function {name}() may reach files or the network",
                 hint="land files through a source, or give --allow-files if you trust the query",
@@ -235,7 +248,8 @@ def _place(lake: Lake, tables: list[tuple[str, ...]], allow_files: bool) -> None
         elif len(parts) == 2 and DatasetName(*parts) in released:
             bodies[parts] = f"SELECT * FROM {at(released[DatasetName(*parts)])}"
         elif not (_CATALOGS.fullmatch(parts[0]) or (allow_files and _may_be_file(parts))):
-            raise _unknown(parts, released)
+            renamed = lake.renamed_to(DatasetName(*parts)) if len(parts) == 2 else None
+            raise _unknown(parts, released, renamed)
     for schema in sorted({parts[0] for parts in bodies}):
         lake.con.execute(f"CREATE SCHEMA IF NOT EXISTS {dotted('memory', schema)}")
     for parts, body in bodies.items():
@@ -247,11 +261,17 @@ def _may_be_file(parts: tuple[str, ...]) -> bool:
     return len(parts) == 1 and ("." in parts[0] or "/" in parts[0])
 
 
-def _unknown(parts: tuple[str, ...], released: Mapping[DatasetName, Position]) -> UnknownDataset:
+def _unknown(
+    parts: tuple[str, ...],
+    released: Mapping[DatasetName, Position],
+    renamed: DatasetName | None,
+) -> UnknownDataset:
     name = ".".join(parts)
     known = [str(dataset) for dataset in released] + [f"headwater.{t}" for t in STATE_TABLES]
     same = [dataset for dataset in known if dataset.endswith(f".{name}")]
     hint = f"name it with its schema: {same[0]}" if same else suggestion(name, known)
+    if renamed:
+        hint = f"it was renamed: {renamed}"
     return UnknownDataset(f"no released dataset {name!r}", hint=hint)
 
 
@@ -275,3 +295,12 @@ def describe_schema(lake: Lake, position: Position) -> list[tuple[str, str]]:
 def sample(lake: Lake, position: Position, rows: int) -> pa.Table:
     """A few rows of a released dataset, in no order."""
     return lake.con.sql(f"SELECT * FROM {at(position)} LIMIT {int(rows)}").to_arrow_table()
+
+
+def newest(lake: Lake, position: Position, column: str) -> datetime | None:
+    """The newest moment in a column of a released dataset, UTC; None without any. A date counts
+    from its beginning."""
+    row = lake.con.execute(
+        f"SELECT CAST(max({ident(column)}) AS TIMESTAMP) FROM {at(position)}"
+    ).fetchone()
+    return row[0] if row else None

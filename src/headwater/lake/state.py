@@ -14,13 +14,15 @@ from typing import Any
 
 from headwater.names import DatasetName
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The version of the state tables. What makes it out of an older one is in `migrations.py`."""
 
 STATE_TABLES: dict[str, dict[str, str]] = {
     "lake_format": {
         "version": "INTEGER",
         "headwater_version": "VARCHAR",
         "created_at": "TIMESTAMP",
+        "migrated_from": "INTEGER",
     },
     "runs": {
         "run_id": "VARCHAR",
@@ -171,7 +173,7 @@ class Build:
     dataset: DatasetName
     position: Position
     fingerprint: str
-    row_count: int
+    row_count: int | None
     columns: Mapping[str, str]
     inputs: Mapping[DatasetName, Position]
     run_id: str
@@ -249,6 +251,13 @@ class State:
     files: Mapping[tuple[str, str], LandedFile] = field(default_factory=dict)
     released: Mapping[DatasetName, Position] = field(default_factory=dict)
     release_id: int = 0
+
+    def owner(self, table: str) -> DatasetName | None:
+        """The dataset that a built table belongs to: whoever recorded a build of it last. Another
+        one that has builds of it was renamed."""
+        found = [build for (_, other), build in self.builds.items() if other == table]
+        newest = max(found, key=lambda build: build.built_at, default=None)
+        return newest.dataset if newest else None
 
     def newest_build(self, dataset: DatasetName, fingerprint: str) -> Build | None:
         """The newest build of a dataset at a fingerprint."""

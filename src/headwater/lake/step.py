@@ -17,7 +17,7 @@ from headwater.errors import Superseded
 from headwater.lake.commit import Commit, now
 from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
-from headwater.lake.state import Position
+from headwater.lake.state import Build, Position
 from headwater.names import DatasetName
 
 PREWRITTEN_ROWS = 250_000
@@ -55,9 +55,10 @@ class ComputedStep(Protocol):
     row_count: int
     awaiting: tuple[DatasetName, ...]
 
-    def apply(self, commit: Commit) -> tuple[Ledger, Position]:
+    def apply(self, commit: Commit) -> tuple[Ledger | None, Position]:
         """Write everything that the step has, inside a commit. Gives the table's position then:
-        the commit's snapshot, or the one before where no row was written or removed."""
+        the commit's snapshot, or the one before where no row was written or removed. Without a
+        ledger it moves no rows."""
         ...
 
     def discard(self, lake: Lake) -> None:
@@ -81,14 +82,15 @@ def give_way_if_moved(commit: Commit, identity: StepIdentity) -> None:
 def record(
     commit: Commit,
     identity: StepIdentity,
-    ledger: Ledger,
+    ledger: Ledger | None,
     *,
     columns: Mapping[str, str],
     inputs: Mapping[DatasetName, Position],
     definition: str,
     is_changed: bool = True,
 ) -> Position:
-    """Verify the ledger and write it with the build and step records; gives the position.
+    """Verify the ledger and write it with the build and step records; gives the position. A view
+    has no ledger.
 
     is_changed   whether any row was written or removed: else the position stays, and what reads
                  the table is up to date.
@@ -96,9 +98,10 @@ def record(
     position = Position(identity.table, commit.snapshot_id)
     if identity.expected and not is_changed:
         position = identity.expected
-    ledger.verify()
     moment = now()
-    commit.note("ledger", [ledger.row(identity.run_id, identity.step, moment)])
+    if ledger:
+        ledger.verify()
+        commit.note("ledger", [ledger.row(identity.run_id, identity.step, moment)])
     commit.note(
         "builds",
         [
@@ -107,7 +110,7 @@ def record(
                 "built_table": identity.table,
                 "fingerprint": identity.fingerprint,
                 "snapshot_id": position.snapshot_id,
-                "row_count": ledger.rows_after,
+                "row_count": ledger.rows_after if ledger else None,
                 "columns": json.dumps(dict(columns)),
                 "inputs": json.dumps(
                     {str(name): [p.table, p.snapshot_id] for name, p in inputs.items()}
@@ -140,6 +143,42 @@ def step_row(
         "seconds": seconds,
         "error": error,
     }
+
+
+def record_rename(commit: Commit, identity: StepIdentity, build: Build) -> None:
+    """Make the built table of `build` that of the identity's dataset: a build record of its own
+    over the same snapshot. Rows, files and ledger lines stay as they are."""
+    moment = now()
+    definition, step = commit.con.execute(
+        "SELECT max_by(definition, built_at), max_by(step, built_at) "
+        "FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
+        [str(build.dataset), build.position.table],
+    ).fetchone() or (None, None)
+    commit.note(
+        "builds",
+        [
+            {
+                "dataset": str(identity.dataset),
+                "built_table": build.position.table,
+                "fingerprint": build.fingerprint,
+                "snapshot_id": build.position.snapshot_id,
+                "row_count": build.row_count,
+                "columns": json.dumps(dict(build.columns)),
+                "inputs": _positions(build.inputs),
+                "definition": definition,
+                "run_id": build.run_id,  # that built it; who renamed it is in `steps`
+                "step": step,
+                "built_at": moment,
+            }
+        ],
+    )
+    commit.note(
+        "steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())]
+    )
+
+
+def _positions(inputs: Mapping[DatasetName, Position]) -> str:
+    return json.dumps({str(name): [p.table, p.snapshot_id] for name, p in inputs.items()})
 
 
 def write_ahead(lake: Lake, identity: StepIdentity, query: str) -> Path:

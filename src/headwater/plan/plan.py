@@ -6,7 +6,7 @@ Pure functions from what the project wants and the lake has to decisions with th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from headwater.analysis.graph import Graph
@@ -20,6 +20,7 @@ class Action(StrEnum):
     LAND = "land"
     REPLAY = "replay"
     BUILD = "build"
+    RENAME = "rename"
     NOTHING = "nothing"
 
 
@@ -140,6 +141,22 @@ def decide_release(
         {name: held[name] for name in order if name in held},
         () if atomic and (failed or failing) else gone,
     )
+
+
+def follow_renames(
+    decision: ReleaseDecision,
+    renames: Mapping[DatasetName, DatasetName],
+    released: Mapping[DatasetName, Position],
+) -> ReleaseDecision:
+    """The decision with each renamed dataset's earlier name removed in the release in which the
+    new one comes: not before, and then also by a run of a part.
+
+    renames   earlier name -> the name now.
+    """
+    there = decision.moves.keys() | released.keys()
+    removed = {old for old in decision.removed if renames.get(old, old) in there}
+    removed |= {old for old, new in renames.items() if new in decision.moves and old in released}
+    return replace(decision, removed=tuple(sorted(removed)))
 
 
 def _is_ahead(position: Position, now: Position | None) -> bool:

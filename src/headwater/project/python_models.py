@@ -82,7 +82,19 @@ def _normalise(path: Path, folder: Path, seen: dict[Path, str]) -> None:
                 _normalise(candidate, folder, seen)
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and _has_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.FunctionDef):
+            node.decorator_list = [_without_former_name(mark) for mark in node.decorator_list]
     seen[path] = ast.unparse(tree)
+
+
+def _without_former_name(decorator: ast.expr) -> ast.expr:
+    """`@hw.model(…)` without `renamed_from`: a dataset means what it meant under another name."""
+    if not (isinstance(decorator, ast.Call) and _names(decorator.func, "model")):
+        return decorator
+    kept = [keyword for keyword in decorator.keywords if keyword.arg != "renamed_from"]
+    if len(kept) == len(decorator.keywords):
+        return decorator
+    return ast.Call(decorator.func, decorator.args, kept) if kept else decorator.func
 
 
 def _imported(node: ast.AST) -> list[str]:

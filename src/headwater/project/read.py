@@ -7,15 +7,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from headwater.contract.checks import CheckHeader
 from headwater.contract.contract import Contract
 from headwater.errors import Mistake, NotAProject, ProjectMistakes, suggestion
 from headwater.names import DatasetName, fault, word_fault
-from headwater.places import TOP, KeyPath, Place, place_at
+from headwater.places import TOP, KeyPath, Place, Places, place_at
 from headwater.project.definitions import (
+    SETTINGS_FILE,
     Dataset,
     FilesSource,
+    Function,
+    FunctionNote,
+    ModelContract,
     Project,
     PythonInput,
     PythonModel,
@@ -23,13 +28,19 @@ from headwater.project.definitions import (
     SourceDataset,
     SqlCheck,
     SqlModel,
+    Store,
+    Value,
 )
 from headwater.project.document import Document, read_document
+from headwater.project.functions import Functions, check_with_functions, with_functions
 from headwater.project.mistakes import mistake_in
 from headwater.project.python_models import FoundModel, find_models, normalised
+from headwater.project.variables import literals, unknown, unused, values_of, without_value
+from headwater.sql.functions import called, read_function
 from headwater.sql.query import Query, SqlError, front_place, read_query, split_front
+from headwater.sql.variables import fill, variables_in
 
-SETTINGS_FILE = "headwater.yaml"
+C = TypeVar("C", bound=Contract)
 
 
 def find_project(start: Path) -> Path:
@@ -53,6 +64,18 @@ def read_settings(folder: Path, environment: Mapping[str, str] | None = None) ->
     return settings
 
 
+def read_functions(
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Function], set[str], list[Mistake]]:
+    """The functions of the project in `folder`, callees first, and nothing else of it; also the
+    names of those that cannot be read, and why."""
+    reader = _reader(folder, environment, variables)
+    reader.settings()
+    return reader.functions(), reader.unread_functions, reader.mistakes
+
+
 def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> Project:
     """Read the project in `folder`. Raises ProjectMistakes with all of them at once.
 
@@ -65,26 +88,47 @@ def read_project(folder: Path, environment: Mapping[str, str] | None = None) -> 
 
 
 def read_leniently(
-    folder: Path, environment: Mapping[str, str] | None = None
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
 ) -> tuple[Project, list[Mistake]]:
     """The project with those of its datasets that can be read, and all mistakes. Settings with
-    a mistake are left at their defaults."""
-    reader = _Reader(folder.resolve(), os.environ if environment is None else environment)
-    return reader.read()
+    a mistake are left at their defaults.
+
+    variables   values given in place of the defaults of headwater.yaml.
+    """
+    return _reader(folder, environment, variables).read()
+
+
+def _reader(
+    folder: Path, environment: Mapping[str, str] | None, variables: Mapping[str, Any] | None
+) -> _Reader:
+    environment = os.environ if environment is None else environment
+    return _Reader(folder.resolve(), environment, variables or {})
 
 
 @dataclass
 class _Reader:
     folder: Path
     environment: Mapping[str, str]
+    given: Mapping[str, Any] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     datasets: dict[DatasetName, Dataset] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     checks: dict[str, SqlCheck] = field(default_factory=dict)
+    unread_functions: set[str] = field(default_factory=set)
+    values: dict[str, Value] = field(default_factory=dict)
+    literals: dict[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    places: Places = field(default_factory=Places)
 
     def read(self) -> tuple[Project, list[Mistake]]:
         settings = self.settings()
+        text = self.texts.get(SETTINGS_FILE, "")
+        self.mistakes += unknown(settings, self.given)
+        self.mistakes += without_value(settings, self.values, text, self.places)
+        functions = self.functions()
         for path in sorted((self.folder / "sources").glob("**/*.y*ml")):
             self.source(path)
         for path in sorted((self.folder / "models").glob("**/*")):
@@ -94,15 +138,38 @@ class _Reader:
                 self.python_models(path)
         for path in sorted((self.folder / "checks").glob("**/*.sql")):
             self.sql_check(path)
-        unread = frozenset(self.unread)
-        project = Project(self.folder, settings, self.datasets, self.texts, unread, self.checks)
+        if functions:
+            for name, dataset in self.datasets.items():
+                self.datasets[name] = with_functions(dataset, functions)
+            for word, check in self.checks.items():
+                self.checks[word] = check_with_functions(check, functions)
+        self.refuse_empty_checks()
+        project = Project(
+            self.folder,
+            settings,
+            self.datasets,
+            self.texts,
+            frozenset(self.unread),
+            self.checks,
+            functions,
+            frozenset(self.unread_functions),
+            self.values,
+            self.places,
+        )
+        if not self.mistakes:
+            idle = [name for name in self.given if name not in self.used]
+            self.mistakes += [unused(name, "the project") for name in idle]
         return project, self.mistakes
 
     def settings(self) -> Settings:
         document = self.document(self.folder / SETTINGS_FILE)
         settings = document.validate(Settings) if document and not document.mistakes else None
         self.take(document)
-        return settings or Settings(name=self.folder.name or "project")
+        settings = settings or Settings(name=self.folder.name or "project")
+        self.places = document.places if document else Places()
+        self.values = values_of(settings, self.given)
+        self.literals = literals(self.values)
+        return settings
 
     # ---- files
 
@@ -149,6 +216,34 @@ class _Reader:
     def mistake_at(self, file: str, place: Place, message: str, hint: str = "") -> None:
         self.mistakes.append(mistake_in(self.texts.get(file, ""), file, place, message, hint))
 
+    # ---- functions
+
+    def functions(self) -> dict[str, Function]:
+        """The functions of the project, callees first."""
+        functions = Functions(self.texts)
+        for path in sorted((self.folder / "functions").glob("**/*.sql")):
+            self.function(path, functions)
+        found = functions.finish()
+        self.mistakes += functions.mistakes
+        self.unread_functions |= functions.unread
+        return found
+
+    def function(self, path: Path, functions: Functions) -> None:
+        text = self.text(path)
+        if text is None:
+            return
+        file = path.relative_to(self.folder).as_posix()
+        document, body = self.front(text, file)
+        note = document.validate(FunctionNote) if not document.mistakes else None
+        self.take(document)
+        try:
+            function = read_function(body, self.literals)
+            self.used |= function.body.variables
+            functions.add(path.stem, file, note, function)
+        except SqlError as error:
+            functions.unread.add(path.stem.lower())
+            self.sql_mistake(file, error, body, document.start.line)
+
     # ---- sources
 
     def source(self, path: Path) -> None:
@@ -162,6 +257,7 @@ class _Reader:
             self.unread.add(f"{path.stem}.")
         for name, definition in source.datasets.items() if source else ():
             places = document.places.within(("datasets", name))
+            definition = self.filled(document, definition, ("datasets", name))
             if source and source.owner and not definition.owner:
                 definition = definition.model_copy(update={"owner": source.owner})
             self.add(
@@ -189,9 +285,12 @@ class _Reader:
             return
         file = path.relative_to(self.folder).as_posix()
         name = self.model_name(path, file)
-        document, query = self.sql_file(text, file, "model")
-        contract = document.validate(Contract) if not document.mistakes else None
+        document, body = self.front(text, file)
+        contract = document.validate(ModelContract) if not document.mistakes else None
+        if contract:
+            contract = self.filled(document, contract)
         self.take(document)
+        query = self.query(document, body, "model")
         if query is None:
             return
         if contract and name:
@@ -205,9 +304,9 @@ class _Reader:
             )
             self.add(model, TOP)
 
-    def sql_file(self, text: str, file: str, kind: str) -> tuple[Document, Query | None]:
-        """The front comment of an SQL file, and its query; None, with a mistake noted, if it has
-        none."""
+    def front(self, text: str, file: str) -> tuple[Document, str]:
+        """The leading comment of an SQL file, and the SQL. A comment that is no mapping is a
+        description."""
         front, first_line, body = split_front(text)
         document = read_document(
             front,
@@ -219,12 +318,35 @@ class _Reader:
         )
         if not document.mistakes and not isinstance(document.value, dict):
             document.value = {"description": " ".join(str(document.value).split())}
+        return document, body
+
+    def query(self, document: Document, body: str, kind: str) -> Query | None:
+        """The query of an SQL file; None, with a mistake noted, if it has none."""
         try:
-            return document, read_query(body, kind)
+            query = read_query(body, self.literals, kind)
         except SqlError as error:
-            place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
-            self.mistake_at(file, place, error.message, error.hint)
-            return document, None
+            self.sql_mistake(document.file, error, body, document.start.line)
+            return None
+        self.used |= query.variables
+        return query
+
+    def filled(self, document: Document, contract: C, path: KeyPath = ()) -> C:
+        """A contract with the values of variables in its expressions."""
+
+        def fill_one(where: KeyPath, expression: str) -> str:
+            try:
+                filled = fill(expression, self.literals)
+            except SqlError as error:
+                document.mistake((*path, *where), error.message, error.hint)
+                return "TRUE"  # so that nothing else is found wrong with it
+            self.used |= variables_in(expression)
+            return filled
+
+        return contract.with_expressions(fill_one)
+
+    def sql_mistake(self, file: str, error: SqlError, body: str, first_line: int) -> None:
+        place = error.place or Place(min(body.count("\n") + 1, first_line), 1)
+        self.mistake_at(file, place, error.message, error.hint)
 
     def model_is_unread(self, path: Path) -> None:
         """Until a model is added, it is one that could not be read."""
@@ -257,7 +379,15 @@ class _Reader:
         options = {"description": found.description, **found.options}
         top = Place(found.line, 1)
         document = Document(file, text, value=options, found={(): top, **found.places})
-        contract = document.validate(Contract)
+        contract = document.validate(ModelContract)
+        if contract and contract.store is Store.NONE:
+            document.mistake(
+                ("store",),
+                "a Python model is always stored: `store: none` is for SQL",
+                "leave it out",
+            )
+        if contract:
+            contract = self.filled(document, contract)
         self.take(document)
         if contract is None:
             return
@@ -292,9 +422,10 @@ class _Reader:
         if text is None:
             return
         file = path.relative_to(self.folder).as_posix()
-        document, query = self.sql_file(text, file, "check")
+        document, body = self.front(text, file)
         header = document.validate(CheckHeader) if not document.mistakes else None
         self.take(document)
+        query = self.query(document, body, "check")
         if not header or not query:
             return
         other = self.checks.get(path.stem)
@@ -304,11 +435,18 @@ class _Reader:
         elif other:
             message = f"the check {path.stem!r} stands in two files: here and in {other.file}"
             self.mistake_at(file, TOP, message, "rename one of them")
-        elif not query.tables:
-            message = "the check reads no dataset"
-            self.mistake_at(file, place_at(text, query.start), message, "name one as schema.name")
         else:
             self.checks[path.stem] = SqlCheck(name=path.stem, file=file, header=header, query=query)
+
+    def refuse_empty_checks(self) -> None:
+        """Note the checks that read no dataset, not through functions either."""
+        for name, check in list(self.checks.items()):
+            calls_unread = self.unread_functions & called(check.query.text)
+            if not check.inputs and not calls_unread:
+                place = place_at(self.texts[check.file], check.query.start)
+                message = "the check reads no dataset"
+                self.mistake_at(check.file, place, message, "name one as schema.name")
+                del self.checks[name]
 
     def model_name(self, path: Path, file: str) -> DatasetName | None:
         parts = path.relative_to(self.folder / "models").parts

@@ -25,6 +25,7 @@ from headwater.engine.judge import (
     repeated_keys,
     sample_rows,
 )
+from headwater.engine.limits import BuildLimits, limited
 from headwater.errors import (
     ContractBroken,
     HeadwaterError,
@@ -135,13 +136,13 @@ class FullBuild:
         if not self.quarantine:
             return 0
         name = literal(str(self.identity.dataset))
-        row = commit.con.execute(
-            f"INSERT INTO lake.headwater.quarantine SELECT {name} || '/{self.identity.run_id}/' || "
-            f"record, {name}, {literal(self.identity.table)}, reasons, NULL, NULL, NULL, record, "
-            f"content, NULL, {literal(self.identity.run_id)}, {self.identity.step}, "
-            f"{literal(now())} FROM {ident(self.quarantine)} ORDER BY record"
-        ).fetchone()
-        return int(row[0]) if row else 0
+        return commit.insert_state(
+            "quarantine",
+            f"SELECT {name} || '/{self.identity.run_id}/' || record, {name}, "
+            f"{literal(self.identity.table)}, reasons, NULL, NULL, NULL, record, content, NULL, "
+            f"{literal(self.identity.run_id)}, {self.identity.step}, {literal(now())} "
+            f"FROM {ident(self.quarantine)} ORDER BY record",
+        )
 
     def discard(self, lake: Lake) -> None:
         """See `ComputedStep`."""
@@ -182,10 +183,12 @@ def compute(
     model: Model,
     inputs: dict[DatasetName, Position],
     schema: dict[str, Type] | None = None,
+    limits: BuildLimits | None = None,
 ) -> FullBuild:
     """Compute and check a model's whole result: the compute phase.
 
     schema   the columns of a query's result, where binding has told them.
+    limits   what the build may take.
 
     Its inputs must be in the session under their names, and nothing under its own; the caller
     sees to that. Raises ModelFailed or ContractBroken, and leaves nothing behind then.
@@ -193,18 +196,21 @@ def compute(
     build = FullBuild(identity, model, inputs)
     con = lake.con
     try:
-        if isinstance(model, PythonModel):
-            result = f"result_{identity.step}"
-            build.temp_tables.append(result)
-            python_model.call(con, folder, model, result)
-            query = f"SELECT * FROM {ident(result)}"
-            _judge(con, build, model, query, described(con, query))
-        else:
-            _judge(con, build, model, model.query.text, schema or described(con, model.query.text))
-        if build.row_count > PREWRITTEN_ROWS:
-            build.prewritten = write_ahead(
-                lake, identity, f"SELECT {column_list(build.columns)} FROM {build.result}"
-            )
+        with limited(con, limits or BuildLimits(), f"{model.file}:{model.line}"):
+            if isinstance(model, PythonModel):
+                result = f"result_{identity.step}"
+                build.temp_tables.append(result)
+                python_model.call(con, folder, model, result)
+                query = f"SELECT * FROM {ident(result)}"
+                _judge(con, build, model, query, described(con, query))
+            else:
+                _judge(
+                    con, build, model, model.query.text, schema or described(con, model.query.text)
+                )
+            if build.row_count > PREWRITTEN_ROWS:
+                build.prewritten = write_ahead(
+                    lake, identity, f"SELECT {column_list(build.columns)} FROM {build.result}"
+                )
     except duckdb.Error as error:
         build.discard(lake)
         raise explain_failure(model, error) from error
@@ -267,7 +273,9 @@ def _as_stored(columns: Mapping[str, Type]) -> str:
 def _refuse_wrong_columns(model: Model, schema: Mapping[str, Type]) -> None:
     there = {name.lower() for name in schema}
     missing = [
-        name for name in (*model.contract.columns, *model.contract.key) if name.lower() not in there
+        name
+        for name in (*model.contract.columns, *model.contract.key, model.contract.latest_by)
+        if name and name.lower() not in there
     ]
     if missing:
         raise ModelFailed(
@@ -329,17 +337,23 @@ class BrokenBuild(ContractBroken):
         self.checks = check_rows(build.identity, build.checks, build.broken, build.samples)
 
 
+_KEPT = (OnDuplicate.KEEP_FIRST, OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
+
+
 def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contract) -> None:
     key = list(contract.key)
     rows, number = _numbered(build)
-    picked = f"SELECT {column_list(key)}, {ident(number)} FROM {rows}"
-    repeats = repeated_keys(picked, key, None, number)
+    kept, by = contract.duplicates, contract.latest_by
+    ordered = [by] if by and by.lower() not in {name.lower() for name in key} else []
+    picked = f"SELECT {column_list([*key, *ordered])}, {ident(number)} FROM {rows}"
+    keeps = "last" if kept is OnDuplicate.KEEP_LAST else "first"
+    repeats = repeated_keys(picked, key, None, number, keeps=keeps, by=by)
     found = con.execute(f"SELECT count(*) FROM ({repeats})").fetchone()
     count = int(found[0]) if found else 0
     build.checks.append(("key.duplicate", Remedy.FAIL))
     if not count:
         return
-    if contract.duplicates is OnDuplicate.KEEP_FIRST:
+    if kept in _KEPT:
         con.execute(
             f"CREATE OR REPLACE TABLE {build.result} AS SELECT {column_list(build.columns)} "
             f"FROM {rows} WHERE {ident(number)} NOT IN ({repeats})"
@@ -391,7 +405,7 @@ def explain_failure(model: Model, error: duckdb.Error) -> HeadwaterError:
         return ModelFailed(
             "there is not enough memory or disk to compute it",
             where=where,
-            hint="raise memory_limit in headwater.yaml, or free some disk",
+            hint="raise memory_limit, of the model or in headwater.yaml, or free some disk",
         )
     if isinstance(error, _RUNTIME):
         message = without_values(message)

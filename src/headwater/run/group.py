@@ -20,6 +20,7 @@ from headwater.lake.state import Position
 from headwater.lake.step import ComputedStep
 from headwater.names import DatasetName
 from headwater.refresh.full import FullBuild
+from headwater.refresh.view import ViewBuild
 
 MAX_ROWS = 200_000
 MAX_SECONDS = 2.0
@@ -145,6 +146,6 @@ class Group:
 
 def _settle_inputs(step: ComputedStep, positions: dict[DatasetName, Position]) -> None:
     """Tell a build where its inputs of the same group ended up."""
-    if isinstance(step, FullBuild):
+    if isinstance(step, FullBuild | ViewBuild):
         for name in step.awaiting:
             step.inputs[name] = positions[name]

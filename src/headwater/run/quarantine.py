@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -14,11 +12,12 @@ from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.state import Build
 from headwater.lake.step import StepIdentity
 from headwater.project.definitions import SourceDataset
+from headwater.run.record import new_run_id
 
 
 def discard(lake: Lake, dataset: SourceDataset, selection: Selection) -> int:
     """Discard the rows of a dataset's newest table that are selected; how many. One commit."""
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    run_id = new_run_id()
     with (
         lake.locks.dataset(str(dataset.name)),
         lake.commit(CommitNote(message=f"discard {dataset.name}", run_id=run_id)) as commit,

@@ -143,6 +143,7 @@ class Report:
               landed and went out); nothing (there was nothing to do).
     checks    the checks that were run, row rules aside.
     release   the release's number, None if nothing moved.
+    removed   names that the release has no more; renamed: those of them that have a new one.
     """
 
     run_id: str
@@ -152,6 +153,7 @@ class Report:
     held: Mapping[DatasetName, str] = field(default_factory=dict)
     removed: tuple[DatasetName, ...] = ()
     checks: list[CheckReport] = field(default_factory=list)
+    renamed: Mapping[DatasetName, DatasetName] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -196,6 +198,7 @@ class Report:
             "moved": {str(n): [p.table, p.snapshot_id] for n, p in self.moves.items()},
             "held_back": {str(name): why for name, why in self.held.items()},
             "removed": [str(name) for name in self.removed],
+            "renamed": {str(old): str(new) for old, new in self.renamed.items()},
             "steps": [step.as_dict() for step in self.steps],
             "checks": [check.as_dict() for check in self.checks],
         }

@@ -8,7 +8,7 @@ holds the lock of each dataset from the moment it looks at it until its step is 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,10 +18,13 @@ from filelock import FileLock, Timeout
 
 from headwater.analysis.checks import data_checks
 from headwater.analysis.fingerprint import fingerprint
-from headwater.analysis.graph import Graph, select
+from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
+from headwater.engine.limits import BuildLimits
+from headwater.engine.macros import macro_sql
+from headwater.engine.session import Limits
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput, counted
 from headwater.ingest.intake import Intake, Manner, decide_intake
 from headwater.ingest.land import land
@@ -30,7 +33,7 @@ from headwater.ingest.replay import Request, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, Release, State
-from headwater.lake.step import StepIdentity, step_row, table_name
+from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import (
     Action,
@@ -39,16 +42,26 @@ from headwater.plan.plan import (
     ReleaseDecision,
     decide_model,
     decide_release,
+    follow_renames,
 )
-from headwater.project.definitions import Project, PythonModel, SourceDataset, SqlModel
+from headwater.project.definitions import (
+    Dataset,
+    ModelContract,
+    Project,
+    PythonModel,
+    SourceDataset,
+    SqlModel,
+    is_view,
+)
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
+from headwater.refresh.view import ViewBuild, compute_view
 from headwater.run.checks import Checker, NotChecked
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.record import new_run_id, run_row
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
 from headwater.sources.files.discover import discover
-from headwater.sources.files.spool import content_hash
+from headwater.sources.files.unpack import content_hash
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import dotted
 
@@ -138,6 +151,7 @@ class _Run:
     step_count: int = 0
     session_schemas: set[str] = field(default_factory=set)
     outdated: set[DatasetName] = field(default_factory=set)
+    macros: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
@@ -146,6 +160,7 @@ class _Run:
         self.state: State = self.lake.state()
         self.schemas.update(self.bound.schemas)
         self.clock = time.monotonic()
+        self.renames = renames(self.graph.datasets)
 
     def carry_out(self) -> Report:
         for name in self.graph.order:
@@ -247,21 +262,76 @@ class _Run:
             there=build.columns if build else {},
         )
 
+    # ---- built tables and their names
+
+    def table(self, name: DatasetName, mark: str) -> str:
+        """The built table of a dataset at a fingerprint; it may carry an earlier name."""
+        build = self.state.newest_build(name, mark)
+        return build.position.table if build else table_name(name, mark)
+
+    def take_over(self, dataset: Dataset, mark: str) -> None:
+        """Take over what was landed or built under an earlier name, where it means the same.
+
+        Raises where the built table of that meaning was taken over by another dataset: two that
+        wrote to one table would not see each other's rows.
+        """
+        name = dataset.name
+        mine = self.state.newest_build(name, mark)
+        owner = self.state.owner(mine.position.table) if mine else None
+        if owner == name:
+            return
+        earlier = [old for old, new in self.renames.items() if new == name]
+        former = next((old for old in earlier if self.owned_build(old, mark)), None)
+        if former:
+            self.rename(former, dataset, mark)
+        elif owner:
+            raise HeadwaterError(
+                f"its built table is now that of {owner}, which it was renamed to",
+                where=f"{dataset.file}:{dataset.line}",
+                hint=f"remove it, or name it back: `renamed_from: {owner}`",
+            )
+
+    def owned_build(self, name: DatasetName, mark: str) -> Build | None:
+        build = self.state.newest_build(name, mark)
+        return build if build and self.state.owner(build.position.table) == name else None
+
+    def rename(self, former: DatasetName, dataset: Dataset, mark: str) -> None:
+        self.flush()
+        lock = self.lock(former)  # whoever still runs with the earlier name has committed then
+        try:
+            build = self.owned_build(former, mark)
+            if build is None:  # another run was faster
+                return
+            reason = f"renamed from {former}"
+            table = build.position.table
+            identity = self.identity(dataset.name, table, mark, Action.RENAME, reason)
+            note = CommitNote(message=f"{former} is now {dataset.name}", run_id=self.run_id)
+            with self.lake.commit(note) as commit:
+                record_rename(commit, identity, build)
+            self.committed += 1
+            self.steps[dataset.name].notes.append(f"{reason}; its rows were taken over")
+        finally:
+            lock.release()
+        self.look_again()
+
     # ---- landing
 
     def land(self, dataset: SourceDataset) -> None:
         name = dataset.name
         mark = self.fingerprint(name)
-        table = table_name(name, mark)
+        table = self.table(name, mark)
         started = time.monotonic()
         lock = self.lock(name)
         step = StepReport(dataset=name, action="land", status="nothing", reason="no new files")
         self.steps[name] = step
         identity: StepIdentity | None = None
         try:
+            self.take_over(dataset, mark)
+            table = self.table(name, mark)
             for intake in _portions(self.intake(dataset, table, step)):
                 self.observer.started(name, "land", intake.reason)
                 identity = self.identity(name, table, mark, Action.LAND, intake.reason)
+                self.make_functions(dataset)
                 landing = land(
                     self.lake,
                     identity,
@@ -302,7 +372,7 @@ class _Run:
         identity: StepIdentity | None = None
         try:
             mark = self.fingerprint(name)
-            table = table_name(name, mark)
+            table = self.table(name, mark)
             if (name, table) not in self.state.builds:
                 raise HeadwaterError(
                     "it is not landed under the contract that it has now",
@@ -315,6 +385,7 @@ class _Run:
             self.schemas.setdefault(name, {n: t for n, t in known if n not in ORIGIN_COLUMNS})
             self.observer.started(name, "replay", "")
             identity = self.identity(name, table, mark, Action.REPLAY, "from quarantine")
+            self.make_functions(dataset)
             replayed = replay(self.lake, identity, dataset, request)
             step.notes += replayed.notes
             if replayed.verdict is None:
@@ -339,7 +410,7 @@ class _Run:
         """What is to land."""
         known = {path: f for (t, path), f in self.state.files.items() if t == table}
         try:
-            items = discover(self.project.folder, dataset.definition.path, str(dataset.name))
+            items = discover(self.project.folder, dataset.definition, str(dataset.name))
         except NoSuchInput as error:
             if not any(file.is_landed for file in known.values()):
                 raise
@@ -359,7 +430,8 @@ class _Run:
     ) -> None:
         """Raise where a dataset is to be landed anew and files that it was landed from are gone:
         their rows would be lost without a word."""
-        before = newest_other_table(self.state, name, table)
+        names = {name, *(old for old, new in self.renames.items() if new == name)}
+        before = newest_other_table(self.state, names, table)
         lost = sorted(
             path
             for (t, path), file in self.state.files.items()
@@ -435,6 +507,8 @@ class _Run:
 
     def build(self, model: SqlModel | PythonModel) -> None:
         name = model.name
+        if is_view(model) and any(self.group.waiting(given) for given in model.inputs):
+            self.flush()  # a view names the snapshots of its inputs, so they must be committed
         lost = [given for given in model.inputs if given in self.failed]
         step = StepReport(dataset=name, action="build", status="nothing", reason="up to date")
         self.steps[name] = step
@@ -450,7 +524,7 @@ class _Run:
             lock = self.lock(name)
             decision, mark = self.decide(model)
             step.reason = decision.reason
-            table = table_name(name, mark)
+            table = self.table(name, mark)
             if decision.action is Action.NOTHING:
                 self.positions[name] = self.state.builds[name, table].position
                 self.note_schema(model, _types(self.state.builds[name, table].columns))
@@ -498,6 +572,7 @@ class _Run:
             except duckdb.Error as error:
                 raise explain_failure(model, error) from error
         mark = self.fingerprint(name)
+        self.take_over(model, mark)
         fresh = [given for given in model.inputs if self.group.waiting(given)]
         for given in model.inputs:
             if given not in fresh and given not in self.positions:
@@ -520,19 +595,39 @@ class _Run:
         )
         return decision, mark
 
-    def compute(self, model: SqlModel | PythonModel, identity: StepIdentity) -> FullBuild:
+    def compute(
+        self, model: SqlModel | PythonModel, identity: StepIdentity
+    ) -> FullBuild | ViewBuild:
         self.place_inputs(model)
         self.make_room(model.name)
+        if isinstance(model, SqlModel) and is_view(model):
+            seen = {given: self.seen(given, model.words) for given in model.inputs}
+            inputs = {given: self.positions[given] for given in model.inputs}
+            return compute_view(self.lake, identity, model, inputs, seen, self.schemas[model.name])
         awaiting = tuple(given for given in model.inputs if self.group.waiting(given))
         inputs = {given: self.positions[given] for given in model.inputs if given not in awaiting}
         schema = self.bound.results.get(model.name)
-        build = compute(self.lake, identity, self.project.folder, model, inputs, schema)
+        folder, limits = self.project.folder, self.limits(model)
+        build = compute(self.lake, identity, folder, model, inputs, schema, limits)
         build.awaiting = awaiting
         if identity.there and _shape(identity.there) != _shape(build.types):
             # A function may return other columns than before; then it is another table.
             table = table_name(model.name, fingerprint(model, build.columns))
             build.identity = self.moved(identity, table)
         return build
+
+    def limits(self, model: SqlModel | PythonModel) -> BuildLimits:
+        """What a model's build may take: what it says itself, else the project."""
+        settings, contract = self.project.settings, model.contract
+        session = Limits(memory_limit=settings.memory_limit, threads=settings.threads)
+        if not isinstance(contract, ModelContract):
+            return BuildLimits(timeout_s=settings.timeout_s, session=session)
+        return BuildLimits(
+            memory_limit=contract.memory_limit,
+            threads=contract.threads,
+            timeout_s=contract.timeout_s or settings.timeout_s,
+            session=session,
+        )
 
     def moved(self, identity: StepIdentity, table: str) -> StepIdentity:
         build = self.state.builds.get((identity.dataset, table))
@@ -561,12 +656,11 @@ class _Run:
     def place_inputs(self, model: SqlModel | PythonModel) -> None:
         """Put each input into the session under its name: results of this group are there
         already, committed ones are views pinned to their snapshots."""
-        words = model.query.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
+        words = model.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
         for given in model.inputs:
             if self.group.waiting(given) or given not in self.positions:
                 continue
-            dataset = self.graph.datasets[given]
-            names = input_columns(dataset, self.schemas[given], self.present(given, words))
+            names = self.seen(given, words)
             self.refuse_missing(model, given, names)
             body = f"SELECT {column_list(names)} FROM {at(self.positions[given])}"
             if self.views.get(given) != body:
@@ -575,6 +669,26 @@ class _Run:
                     f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}"
                 )
                 self.views[given] = body
+        self.make_functions(model)
+
+    def make_functions(self, dataset: Dataset) -> None:
+        """Make the functions that a dataset uses in the session; its inputs are there."""
+        for function in dataset.functions:
+            if function.name not in self.macros:
+                try:
+                    self.lake.con.execute(macro_sql(function))
+                except duckdb.Error as error:
+                    raise HeadwaterError(
+                        f"the function {function.name} does not bind",
+                        where=f"{function.file}:{function.text.place.line}",
+                        hint=str(error).split("\n")[0],
+                    ) from error
+                self.macros.add(function.name)
+
+    def seen(self, given: DatasetName, words: frozenset[str]) -> list[str]:
+        """The columns of an input that a query which spells out `words` sees."""
+        dataset = self.graph.datasets[given]
+        return input_columns(dataset, self.schemas[given], self.present(given, words))
 
     def refuse_missing(
         self, model: SqlModel | PythonModel, given: DatasetName, names: Iterable[str]
@@ -620,7 +734,7 @@ class _Run:
         identity = outcome.step.identity
         name = identity.dataset
         step = self.steps[name]
-        if outcome.error or not outcome.position or not outcome.ledger:
+        if outcome.error or not outcome.position:
             self.fail(step, outcome.error or HeadwaterError("it was not committed"), identity)
             for below in self.graph.downstream([name]) - {name}:
                 if below in self.steps and self.group.waiting(below) is None:
@@ -687,6 +801,7 @@ class _Run:
             decision = self.decide_release(before.names, may_check=False)
             report.moves, report.held = decision.moves, decision.held
             report.removed, report.checks = decision.removed, self.checker.reports()
+            report.renamed = {n: self.renames[n] for n in decision.removed if n in self.renames}
             report.release = None
             if not decision.is_empty:
                 report.release = before.release_id + 1
@@ -726,6 +841,7 @@ class _Run:
                 atomic=self.options.atomic,
                 failing=[failing[name] for name in sorted(failing)],
             )
+            decision = follow_renames(decision, self.renames, released)
             candidate = {**released, **decision.moves}
             due = [
                 check
@@ -793,9 +909,9 @@ def _sum_of(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {code: a.get(code, 0) + b.get(code, 0) for code in {**a, **b}}
 
 
-def newest_other_table(state: State, name: DatasetName, table: str) -> str:
-    """The built table that a dataset had before it got `table`; "" without."""
-    others = [b for (n, t), b in state.builds.items() if n == name and t != table]
+def newest_other_table(state: State, names: Collection[DatasetName], table: str) -> str:
+    """The built table that a dataset of these names had before it got `table`; "" without."""
+    others = [b for (n, t), b in state.builds.items() if n in names and t != table]
     newest = max(others, key=lambda build: build.position.snapshot_id, default=None)
     return newest.position.table if newest else ""
 

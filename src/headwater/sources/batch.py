@@ -19,6 +19,7 @@ REASONS = {
     "line.too_many_fields": "the line has too many fields",
     "line.broken_quote": "a quote is not closed, or text follows it",
     "line.not_utf8": "the line is not UTF-8",
+    "line.wrong_encoding": "the line is not text of the `encoding` that is stated",
     "line.too_long": "the line is longer than 2 MB",
     "line.unreadable": "the line cannot be read",
     "line.broken_json": "the line is not JSON",
@@ -31,12 +32,22 @@ REASONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One thing to read: for files, one file. `path` is how it is named to people."""
+    """One thing to read: for files, one file.
+
+    path       how it is named to people.
+    absolute   the file that it is, or is in.
+    member     its name within that file, where that is an archive.
+    pattern    which of the dataset's paths it was found by, from 0.
+    captured   the columns that its path makes, with their texts.
+    """
 
     path: str
     absolute: Path
     size_bytes: int
     modified_ns: int
+    member: str = ""
+    pattern: int = 0
+    captured: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def modified_at(self) -> datetime:
@@ -60,6 +71,7 @@ class Batch:
     relation      SQL of the raw rows, in the item's order: `fields`, then `hidden` ones.
     fields        name -> type of each raw field.
     hidden        fields that are the reader's own and never land.
+    left_out      names of fields that the item has too, and that are not read.
     malformed     records that the relation yields though they cannot be read.
     content_hash  of the item's bytes.
     notes         what the user should know about the item.
@@ -71,6 +83,7 @@ class Batch:
     fields: Mapping[str, Type]
     content_hash: str
     hidden: Mapping[str, Type] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
     malformed: Sequence[Malformed] = ()
     notes: Sequence[str] = ()
     when_read: Callable[[int], None] = lambda rows: None

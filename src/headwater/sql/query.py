@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,21 +18,24 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
 
 from headwater.places import TOP, Place, place_at
+from headwater.sql.faults import SqlError
+from headwater.sql.variables import (
+    Edit,
+    place_before,
+    put_in,
+    put_into_tree,
+    variable_tokens,
+)
+
+__all__ = ["Query", "SqlError", "TableRef", "digest", "read_expression", "read_query"]
 
 _FRONT = re.compile(r"\s*/\*(?P<yaml>.*?)\*/", re.DOTALL)
 _READING_FUNCTIONS = re.compile(
     r"(read_|parquet_|sniff_csv|glob$|sqlite_|postgres_|mysql_|iceberg_|delta_|ducklake_|st_read)"
 )
+_NONE: frozenset[str] = frozenset()
 # Looking a dialect up by its name costs as much as parsing a short query.
 _DUCKDB = DuckDB()
-
-
-class SqlError(Exception):
-    """Text that is no query. `place`: None where there is nothing to point at."""
-
-    def __init__(self, message: str, place: Place | None = None, hint: str = "") -> None:
-        super().__init__(message, place, hint)
-        self.message, self.place, self.hint = message, place, hint
 
 
 @dataclass(frozen=True)
@@ -51,28 +56,38 @@ class Query:
     """One parsed SELECT.
 
     text    the query as the user wrote it, from its first word to its last: without comments
-            around it and without a semicolon, so that it can stand within another query.
+            around it and without a semicolon, so that it can stand within another query. Where
+            a variable stood, its value does.
     start   where `text` starts in what was read, in characters from 0.
     tables  each table read, once, in the order of first use.
     words   every column name that the query spells out.
+    variables  those that it uses.
+    edits   where `text` differs from what was read.
+    tree    its syntax, for the rooms that look into it; not to be changed.
     """
 
     text: str
     start: int
     tables: tuple[TableRef, ...]
     words: frozenset[str]
-    _tree: exp.Expr = field(repr=False, compare=False)
+    tree: exp.Expr = field(repr=False, compare=False)
+    variables: frozenset[str] = frozenset()
+    edits: tuple[Edit, ...] = ()
+
+    def offset(self, inside: int) -> int:
+        """Where in what was read a character of `text` stands."""
+        return self.start + place_before(self.edits, max(inside, 0))
 
     @cached_property
     def is_fickle(self) -> bool:
         """Whether it may give something else over the same tables: it asks the time or chance."""
-        return _is_fickle(self._tree)
+        return _is_fickle(self.tree)
 
     @cached_property
     def canonical(self) -> str:
         """The query without comments and formatting; equal texts mean the same query."""
         # Only fingerprints need it, so a mere check does not pay for it.
-        return _DUCKDB.generate(self._tree, comments=False, normalize=True)
+        return _DUCKDB.generate(self.tree, comments=False, normalize=True)
 
 
 def split_front(text: str) -> tuple[str, int, str]:
@@ -94,21 +109,22 @@ def front_place(text: str) -> Place:
     return place_at(text, match.start("yaml") if match else 0)
 
 
-def read_query(text: str, kind: str = "model") -> Query:
-    """Parse one SELECT (or UNION, VALUES, WITH …). `kind`: what it is to be, for messages.
+def read_query(text: str, values: Mapping[str, str] | None = None, kind: str = "model") -> Query:
+    """Parse one SELECT (or UNION, VALUES, WITH …). Raises SqlError.
 
-    Raises SqlError.
+    values   the project's variables, name -> SQL; None: they stay as they are.
+    kind     what the query is to be, for messages: model or check.
     """
-    statements = _statements(text)
-    if not statements:
+    found = statements(text)
+    if not found:
         raise SqlError("there is no query here", hint="write one SELECT after the comment")
-    if len(statements) > 1:
+    if len(found) > 1:
         raise SqlError(
-            f"{len(statements)} statements where one SELECT is meant",
-            place_at(text, statements[1][0].start),
+            f"{len(found)} statements where one SELECT is meant",
+            place_at(text, found[1][0].start),
             hint=f"a {kind} is one query; make a {kind} of each",
         )
-    (tokens,) = statements
+    (tokens,) = found
     start, end = tokens[0].start, tokens[-1].end + 1
     tree = _parse(text, tokens)
     if not isinstance(tree, exp.Query | exp.Values):
@@ -127,12 +143,20 @@ def read_query(text: str, kind: str = "model") -> Query:
             ours.add(node.alias_or_name.lower())
         elif isinstance(node, exp.Column):
             words.add(node.name.lower())
+    whole = text[start:end]
+    edits: tuple[Edit, ...] = ()
+    if values is not None:
+        whole, edits = put_in(text, tokens, values, start, end)
+    if edits:
+        put_into_tree(tree, values or {})
     return Query(
-        text=text[start:end],
+        text=whole,
         start=start,
         tables=tuple(_read_tables(text, tables, ours)),
         words=frozenset(words),
-        _tree=tree,
+        tree=tree,
+        variables=frozenset(token.text for token in variable_tokens(tokens)) if edits else _NONE,
+        edits=edits,
     )
 
 
@@ -142,8 +166,9 @@ _WHAT_FOR = {
 }
 
 
-def _statements(text: str) -> list[list[Token]]:
-    """The tokens of each statement, without the semicolons. Comments are no tokens."""
+def statements(text: str) -> list[list[Token]]:
+    """The tokens of each statement, without the semicolons. Comments are no tokens.
+    Raises SqlError."""
     tokenizer = _DUCKDB.tokenizer()
     try:
         tokens = tokenizer.tokenize(text)
@@ -198,7 +223,9 @@ def read_expression(text: str) -> str:
     >>> read_expression("a>1  and b is not  null")
     'a > 1 AND NOT b IS NULL'
     """
-    return _condition(text, _NO_CONDITIONS)
+    return _expression(
+        text, "a row rule", "one condition is meant", "fare >= 0  or  b > a", _NO_CONDITIONS
+    )
 
 
 def read_aggregate(text: str) -> str:
@@ -207,52 +234,72 @@ def read_aggregate(text: str) -> str:
     >>> read_aggregate("count(*)>1  and min( a ) >= 0")
     'COUNT(*) > 1 AND MIN(a) >= 0'
     """
-    return _condition(text, _NO_AGGREGATES)
+    return _expression(
+        text,
+        "a check of a contract",
+        "one condition is meant",
+        "count(*) > 0  or  sum(fare) > 0",
+        _NO_AGGREGATES,
+    )
+
+
+def read_value(text: str) -> str:
+    """One value that is computed from the columns of a row, in canonical text. Raises SqlError.
+
+    >>> read_value("coalesce( a,0 )*2")
+    'COALESCE(a, 0) * 2'
+    """
+    return _expression(
+        text, "a value", "one value is meant", "fare / 100  or  upper(code)", _NO_VALUES
+    )
 
 
 _Refusals = tuple[tuple[tuple[type[exp.Expr], ...], str, str], ...]
+"""What makes an expression none of its kind: kinds of nodes, message, hint. In a message {what}
+and {meant} are those of `_expression`."""
 
 
-def _condition(text: str, refusals: _Refusals) -> str:
+def _expression(text: str, what: str, meant: str, example: str, refusals: _Refusals) -> str:
     try:
         trees = _DUCKDB.parse_into(exp.Condition, text)
     except (ParseError, TokenError) as error:
         raise SqlError("the expression does not parse") from error
     except RecursionError as error:
-        raise SqlError("the expression is nested too deeply", hint=_ELSEWHERE) from error
+        raise SqlError("the expression is nested too deeply", hint=_IN_A_MODEL) from error
     tree = trees[0] if len(trees) == 1 else None
     if tree is None:
-        raise SqlError("one condition is meant", hint="such as  fare >= 0  or  b > a")
+        raise SqlError(meant, hint=f"such as  {example}")
     for kinds, message, hint in refusals:
         if tree.find(*kinds):
-            raise SqlError(message, hint=hint)
+            raise SqlError(message.format(what=what, meant=meant), hint=hint)
+    if any(not re.match(r"[A-Za-z_]", node.name) for node in tree.find_all(exp.Placeholder)):
+        raise SqlError(f"{what} takes no parameters", hint="name a variable:  $since")
     return _DUCKDB.generate(tree, copy=False, comments=False)
 
 
 _ELSEWHERE = "write it as a query, in checks/NAME.sql"
-_NO_PARAMETERS = (
-    (exp.Placeholder, exp.Parameter),
-    "a rule takes no parameters",
-    "write the value out",
-)
+_IN_A_MODEL = "compute it in a model"
+_NO_PARAMETERS = ((exp.Parameter,), "{what} takes no parameters", "name a variable:  $since")
+_NO_SUBQUERIES = "{what} looks at one row: no subqueries"
+_NO_ROWS = "{what} looks at one row: no aggregates and windows"
 _NO_CONDITIONS: _Refusals = (
-    ((exp.Query, exp.Values), "a row rule looks at one row: no subqueries", _ELSEWHERE),
-    (
-        (exp.AggFunc, exp.Window),
-        "a row rule looks at one row: no aggregates and windows",
-        "put it under `checks:`, which look at all rows",
-    ),
-    ((exp.Star, exp.Columns), "one condition is meant, not columns", "name the column"),
+    ((exp.Query, exp.Values), _NO_SUBQUERIES, _ELSEWHERE),
+    ((exp.AggFunc, exp.Window), _NO_ROWS, "put it under `checks:`, which look at all rows"),
+    ((exp.Star, exp.Columns), "{meant}, not columns", "name the column"),
+    _NO_PARAMETERS,
+)
+_NO_VALUES: _Refusals = (
+    ((exp.Query, exp.Values), _NO_SUBQUERIES, _IN_A_MODEL),
+    ((exp.AggFunc, exp.Window), _NO_ROWS, _IN_A_MODEL),
+    ((exp.Star, exp.Columns), "{meant}, not columns", "name the column"),
     _NO_PARAMETERS,
 )
 _NO_AGGREGATES: _Refusals = (
-    ((exp.Query, exp.Values), "a check of a contract reads no other table", _ELSEWHERE),
-    ((exp.Window,), "a check of a contract gives one value: no windows", _ELSEWHERE),
-    ((exp.Columns,), "one condition is meant, not columns", "name the column"),
+    ((exp.Query, exp.Values), "{what} reads no other table", _ELSEWHERE),
+    ((exp.Window,), "{what} gives one value: no windows", _ELSEWHERE),
+    ((exp.Columns,), "{meant}, not columns", "name the column"),
     _NO_PARAMETERS,
 )
-"""What makes an expression none that is true or false, of a row and of a table: kinds of nodes,
-message, hint."""
 
 
 def table_parts(text: str) -> tuple[str, ...]:
@@ -311,6 +358,30 @@ def _is_fickle(tree: exp.Expr) -> bool:
         or (isinstance(node, exp.Anonymous) and node.name.lower() in _FICKLE_NAMES)
         for node in tree.walk()
     )
+
+
+def repeated_parts(expressions: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """What stands in expressions more than once: (columns, other parts), in lower case.
+
+    >>> repeated_parts(["CAST(a AS INT) > 0", "CAST(A AS INT) < b + 1", "b = 2"])
+    (frozenset({'a', 'b'}), frozenset({'cast(a as int)'}))
+    """
+    columns, others = Counter[str](), Counter[str]()
+    for text in expressions:
+        for tree in _DUCKDB.parse_into(exp.Condition, text):
+            for node in tree.walk() if tree else ():
+                if isinstance(node, exp.Column):
+                    columns[node.parts[0].name.lower()] += 1
+                elif not isinstance(node, _LEAVES):
+                    others[_DUCKDB.generate(node, comments=False).lower()] += 1
+    return _repeated(columns), _repeated(others)
+
+
+_LEAVES = (exp.Literal, exp.Identifier, exp.DataType, exp.Boolean, exp.Null, exp.Interval)
+
+
+def _repeated(counts: Counter[str]) -> frozenset[str]:
+    return frozenset(part for part, count in counts.items() if count > 1)
 
 
 def digest(*parts: str) -> str:

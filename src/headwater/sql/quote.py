@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
@@ -15,7 +17,7 @@ from sqlglot import exp
 Literal = str | int | float | bool | Decimal | date | datetime | time | None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def ident(name: str) -> str:
     """A quoted identifier.
 
@@ -55,6 +57,15 @@ def literal(value: Literal) -> str:
 def _text(value: str) -> str:
     # DuckDB has no escapes inside '…' but the doubled quote.
     return "'" + value.replace("'", "''") + "'"
+
+
+def file_literal(path: Path) -> str:
+    """A file's path as a SQL literal, such that DuckDB takes no part of it for a glob.
+
+    >>> file_literal(Path("data/a[1]*.csv"))
+    "'data/a[[]1][*].csv'"
+    """
+    return literal(re.sub(r"[*?\[]", lambda sign: f"[{sign.group()}]", str(path)))
 
 
 def columns(names: Iterable[str]) -> str:

@@ -11,27 +11,26 @@ in another way: with one field more, and each one that a line does not have told
 
 from __future__ import annotations
 
-import csv
-import io
-import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
-from headwater.contract.compile import raw_field, unused
+from headwater.contract.columns import raw_field
+from headwater.contract.compile import unused
 from headwater.contract.types import VARCHAR, Type
 from headwater.errors import FileRefused
 from headwater.project.definitions import Dialect
 from headwater.sources.batch import Batch, Item, Malformed
 from headwater.sources.files import originals
+from headwater.sources.files.detect import dialect_of, first_line, split
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, has_blank_lines, rewrite_lines
 from headwater.sources.files.stray_quotes import MARK, mark_lines
-from headwater.sql.quote import ident, literal
+from headwater.sql.quote import file_literal, ident, literal
 
-DELIMITERS = (",", ";", "\t", "|")
 _BOOLEAN = Type("BOOLEAN")
 _NO_FIELD = "\x1a(no field)"
 """What stands for a field that a line does not have must be no text of a file. Where it is one
@@ -65,10 +64,15 @@ class CsvFile:
                 where=item.path,
                 hint="was it still being written? remove it, or run again when it is complete",
             )
-        self.delimiter, self.quote, self.escape = _dialect(con, spooled, dialect, expected)
+        self.delimiter, self.quote, self.escape = dialect_of(
+            con, spooled.plain, spooled.head, dialect, expected
+        )
         has_header = dialect.header is not False
-        self.names = _names(item, spooled, self.delimiter, self.quote, expected, has_header)
+        first = split(first_line(spooled.head), self.delimiter, self.quote)
+        self.names = column_names(item, first, expected, has_header=has_header)
         self.header_lines = 1 if has_header else 0
+        self.nullstr = dialect.nullstr
+        self.leaves_out_lines = bool(dialect.skip or dialect.comment)
         self.scratch = scratch
         self.marked: Path | None = None
         self.rewritten = self._rewrite(spooled)
@@ -88,7 +92,8 @@ class CsvFile:
 
     def _rewrite(self, spooled: Spooled) -> Path | None:
         """A copy with lines that end alike and none that is blank, where that is needed."""
-        if not (spooled.has_returns or spooled.has_mixed_ends or _starts_oddly(spooled)):
+        is_odd = spooled.has_returns or spooled.has_mixed_ends or _starts_oddly(spooled)
+        if not (is_odd or self.leaves_out_lines):
             return None
         return self._without_blank_lines(spooled)
 
@@ -107,7 +112,18 @@ class CsvFile:
         return self.rewritten or self.marked or self.spooled.plain
 
     def _relation(self) -> str:
-        return self._read_csv(self.names, *self._keeping_refused)
+        source = self._read_csv(self.names, *self._keeping_refused)
+        if not self.nullstr:
+            return source
+        picked = [f"{self._value(ident(name))} AS {ident(name)}" for name in self.names]
+        return f"(SELECT {', '.join(picked)} FROM {source})"
+
+    def _value(self, field: str) -> str:
+        """SQL of a field's value: NULL for the texts that stand for none."""
+        if not self.nullstr:
+            return field
+        texts = ", ".join(literal(text) for text in self.nullstr)
+        return f"CASE WHEN {field} NOT IN ({texts}) THEN {field} END"
 
     @property
     def _keeping_refused(self) -> tuple[str, ...]:
@@ -121,8 +137,9 @@ class CsvFile:
     def _read_csv(self, names: Sequence[str], *more: str) -> str:
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         options = [
-            literal(str(self.path)),
+            file_literal(self.path),
             "auto_detect = false",
+            "compression = 'none'",  # whatever the name says
             "strict_mode = true",
             f"header = {str(self.header_lines == 1).lower()}",
             f"delim = {literal(self.delimiter)}",
@@ -209,7 +226,8 @@ class CsvFile:
         further = unused("further", self.names)
         taken = [*self.names, further]
         few, many, mark = (unused(name, taken) for name in ("_few", "_many", "_mark"))
-        picked = [f"nullif({ident(name)}, '') AS {ident(name)}" for name in self.names]
+        values = {name: self._value(ident(name)) for name in self.names}
+        picked = [f"nullif({value}, '') AS {ident(name)}" for name, value in values.items()]
         picked += [
             f"{ident(last)} IS NULL AS {ident(few)}",
             f"{ident(further)} IS NOT NULL AS {ident(many)}",
@@ -253,8 +271,11 @@ class CsvFile:
     def fragments(self, table: str) -> int:
         if not self._count_refused():
             return 0
+        codes = dict(_CODES)
+        if self.spooled.shape.encoding:
+            codes["INVALID ENCODING"] = "line.wrong_encoding"
         arms = " ".join(
-            f"WHEN {literal(kind)} THEN {literal(code)}" for kind, code in _CODES.items()
+            f"WHEN {literal(kind)} THEN {literal(code)}" for kind, code in codes.items()
         )
         # A line may be refused for several faults; the first one stands for it.
         made = self.con.execute(
@@ -301,54 +322,16 @@ def _starts_oddly(spooled: Spooled) -> bool:
     return spooled.head[:1] in (b"\n", b"\r")
 
 
-def _dialect(
-    con: duckdb.DuckDBPyConnection, spooled: Spooled, dialect: Dialect, expected: Sequence[str]
-) -> tuple[str, str, str]:
-    quote = '"' if dialect.quote is None else dialect.quote
-    escape = dialect.escape if dialect.escape is not None else quote
-    if dialect.delimiter:
-        return dialect.delimiter, quote, escape
-    first = _first_line(spooled)
-    if found := _delimiter_of(first, quote, expected):
-        return found, quote, escape
-    # No header that the contract knows: let DuckDB's sniffer look at the first rows.
-    try:
-        sniffed = con.execute(
-            f"SELECT Delimiter FROM sniff_csv({literal(str(spooled.plain))}, sample_size = 2000)"
-        ).fetchone()
-    except duckdb.Error:
-        sniffed = None
-    if sniffed and sniffed[0] in DELIMITERS and sniffed[0] in first:
-        return sniffed[0], quote, escape
-    counts = {mark: first.count(mark) for mark in DELIMITERS}
-    return max(counts, key=lambda mark: counts[mark]), quote, escape
-
-
-def _delimiter_of(header: str, quote: str, expected: Sequence[str]) -> str:
-    """The delimiter under which the header names most of the expected columns."""
-    wanted = {name.lower() for name in expected}
-    scores = {}
-    for mark in DELIMITERS:
-        fields = {name.strip().lower() for name in _split(header, mark, quote)}
-        scores[mark] = len(fields & wanted)
-    best = max(scores, key=lambda mark: scores[mark])
-    return best if scores[best] * 2 > len(wanted) else ""
-
-
-def _names(
-    item: Item,
-    spooled: Spooled,
-    delimiter: str,
-    quote: str,
-    expected: Sequence[str],
-    has_header: bool,
+def column_names(
+    item: Item, fields: Sequence[str], expected: Sequence[str], *, has_header: bool
 ) -> list[str]:
-    fields = _split(_first_line(spooled), delimiter, quote)
+    """What the fields are called that a file begins with: what its header says, or else the
+    expected names, in order. Raises FileRefused for a name that is there twice."""
     if not has_header:
         return [expected[n] if n < len(expected) else f"column_{n + 1}" for n in range(len(fields))]
     names = [name.strip() or f"column_{n + 1}" for n, name in enumerate(fields)]
-    folded = [name.lower() for name in names]
-    twice = sorted({name for name in names if folded.count(name.lower()) > 1})
+    counts = Counter(name.lower() for name in names)
+    twice = sorted({name for name in names if counts[name.lower()] > 1})
     if twice:
         raise FileRefused(
             f"the header names {', '.join(repr(name) for name in twice)} more than once",
@@ -356,26 +339,3 @@ def _names(
             hint="rename one of the columns in the file, or state `dialect: {header: false}`",
         )
     return names
-
-
-def _first_line(spooled: Spooled) -> str:
-    text = spooled.head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").lstrip("\r\n")
-    # A quoted header may hold line ends: end at the first one outside of quotes.
-    inside = False
-    for match in re.finditer(r'["\r\n]', text):
-        if match.group() == '"':
-            inside = not inside
-        elif not inside:
-            return text[: match.start()]
-    return text
-
-
-def _split(line: str, delimiter: str, quote: str) -> list[str]:
-    if len(delimiter) > 1:
-        return line.split(delimiter)
-    whole = io.StringIO(line, newline="")  # a quoted name may hold a line end
-    if quote:
-        rows = list(csv.reader(whole, delimiter=delimiter, quotechar=quote))
-    else:
-        rows = list(csv.reader(whole, delimiter=delimiter, quoting=csv.QUOTE_NONE))
-    return rows[0] if rows else [""]

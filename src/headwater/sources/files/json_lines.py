@@ -16,14 +16,15 @@ from typing import Any
 
 import duckdb
 
-from headwater.contract.compile import raw_field
+from headwater.contract.columns import raw_field
 from headwater.contract.types import JSON, VARCHAR, Type
 from headwater.errors import FileRefused
 from headwater.sources.batch import Batch, Item, Malformed
 from headwater.sources.files import originals
+from headwater.sources.files.detect import BOM
 from headwater.sources.files.discover import unchanged
-from headwater.sources.files.spool import BOM, Spooled, rewrite_lines
-from headwater.sql.quote import ident, literal
+from headwater.sources.files.spool import Spooled, rewrite_lines
+from headwater.sql.quote import file_literal, ident, literal
 
 RECORD = "_json"
 MAX_OBJECT_BYTES = 16 << 20
@@ -75,7 +76,7 @@ class JsonLinesFile:
             raise FileRefused(
                 "the file is one JSON document, not JSON lines",
                 where=item.path,
-                hint="write one object a line: jq -c '.[]' FILE",
+                hint="set `format: json`, and `records:` to where in it the records are",
             )
         keys = self._keys()
         spellings = _spellings(expected, keys.names, all_keys=all_keys)
@@ -95,6 +96,7 @@ class JsonLinesFile:
             item=item,
             relation=_relation(source, spellings, kinds),
             fields=kinds,
+            left_out=keys.names,
             hidden={RECORD: JSON},
             malformed=tuple(malformed),
             content_hash=spooled.content_hash,
@@ -138,7 +140,8 @@ class JsonLinesFile:
 
 def _source(path: Path) -> str:
     return (
-        f"read_ndjson_objects({literal(str(path))}, ignore_errors = true, "
+        f"read_ndjson_objects({file_literal(path)}, ignore_errors = true, "
+        "compression = 'uncompressed', "  # whatever the name says
         f"maximum_object_size = {MAX_OBJECT_BYTES})"
     )
 

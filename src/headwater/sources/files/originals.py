@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 
 import duckdb
 
-from headwater.sources.files.spool import BOM
+from headwater.sources.files.detect import BOM
 from headwater.sql.quote import ident, rows
 
 _BLOCK_RECORDS = 20_000

@@ -11,7 +11,7 @@ from headwater.errors import FileRefused
 from headwater.sources.batch import Batch, Item
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled
-from headwater.sql.quote import ident, literal
+from headwater.sql.quote import file_literal, ident
 
 
 class ParquetFile:
@@ -19,7 +19,7 @@ class ParquetFile:
 
     def __init__(self, con: duckdb.DuckDBPyConnection, item: Item, spooled: Spooled) -> None:
         self.con, self.item = con, item
-        source = f"read_parquet({literal(str(spooled.plain))})"
+        source = f"read_parquet({file_literal(spooled.plain)})"
         try:
             rows = con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
         except duckdb.Error as error:

@@ -1,35 +1,39 @@
 """One pass over a file's bytes before it is parsed.
 
-It takes the content's hash, unpacks gzip, and learns what the parser must know: how lines end,
-whether there are quotes, whether this is text at all. Memory: one block of 4 MiB. Disk: the
-unpacked size of a gzipped file, until the file is landed.
+It takes the content's hash, unpacks, brings text to UTF-8, and learns what the parser must know:
+how lines end, whether there are quotes, whether this is text at all. Memory: some blocks of 4 MiB.
+Disk: the size of a file that is packed or of another encoding, as UTF-8, until it is landed.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO
 
 from headwater.errors import FileRefused
+from headwater.project.definitions import Dialect, Reading
 from headwater.sources.batch import Item
+from headwater.sources.files.detect import BOM, DELIMITERS, Shape, shape_of
+from headwater.sources.files.text_steps import LeaveOutLines, Step, ToUtf8
+from headwater.sources.files.unpack import BLOCK_BYTES, Unpacked, unpacked
 
-BLOCK_BYTES = 4 << 20
-BOM = b"\xef\xbb\xbf"
-_GZIP_MAGIC = b"\x1f\x8b"
+HEAD_BYTES = 2 << 20
+_SHAPE_BYTES = 64 << 10
+MAX_LINE_BYTES = 16 << 20
+"""DuckDB reads text in pieces of some more bytes, and passes over a line that fills one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spooled:
     """A file, unpacked, with what one look over its bytes told.
 
-    plain          the file to parse: the original, or its unpacked copy.
-    head           its first bytes, up to 64 KiB.
+    plain          the file to parse: the original, or a copy that is unpacked and UTF-8.
+    shape          how the file is written.
+    head           its first bytes, up to 2 MiB.
     has_feeds      whether lines end with a line feed alone.
     has_crlf       whether lines end with carriage return and line feed.
     has_returns    whether there are carriage returns alone.
@@ -39,6 +43,7 @@ class Spooled:
     """
 
     plain: Path
+    shape: Shape
     head: bytes
     content_hash: str
     has_feeds: bool
@@ -53,63 +58,100 @@ class Spooled:
         return self.has_feeds + self.has_crlf + self.has_returns > 1
 
 
-def spool(item: Item, scratch: Path, *, is_text: bool, delimiters: str = "") -> Spooled:
-    """Look over a file, and count the ASCII characters `delimiters` in it.
-
-    Raises FileRefused for an empty, binary, unreadable or cut-off one.
-    """
+def spool(item: Item, scratch: Path, reading: Reading) -> Spooled:
+    """Look over a file. Raises FileRefused for an empty, binary, unreadable or cut-off one, and
+    for one that is not written as it is stated."""
     if item.size_bytes == 0:
         raise FileRefused(
             "the file is empty (0 bytes)",
             where=item.path,
             hint="was it still being written? remove it, or run again when it is complete",
         )
-    facts = _Facts(is_text, delimiters)
-    try:
-        with item.absolute.open("rb") as raw:
-            packed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            if packed:
-                plain = scratch / f"{item.absolute.name.removesuffix('.gz')}.unpacked"
-                _unpack(raw, plain, facts)
-            else:
-                plain = item.absolute
-                _look_over(raw, facts)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    with unpacked(item, reading) as packed:
+        shape = _shape(item, reading, packed)
+        facts = _Facts(shape, _counted(shape.dialect) if shape.is_csv else "")
+        steps = _steps(item, shape)
+        plain = item.absolute
+        if packed.is_packed or steps:
+            plain = scratch / "unpacked"  # never under a name that an archive gives
+            _copy(packed.blocks(), steps, plain, facts)
+            content_hash = packed.content_hash()
+        else:
+            with item.absolute.open("rb") as raw:
+                content_hash = _look_over(raw, facts)
+    if shape.is_lines and facts.longest_line > MAX_LINE_BYTES:
         raise FileRefused(
-            "the gzip data ends early or is damaged",
+            f"a line of the file is longer than {MAX_LINE_BYTES >> 20} MiB",
             where=item.path,
-            hint="copy the file again; nothing of it was landed",
-        ) from error
-    except PermissionError as error:
-        raise FileRefused(
-            "the file may not be read", where=item.path, hint="check its permissions"
-        ) from error
-    if is_text:
-        _refuse_what_is_no_text(item, facts.head)
-    return facts.spooled(plain)
+            hint="check the line ends and `format:`; a long JSON document is `format: json`",
+        )
+    return facts.spooled(plain, content_hash)
 
 
-def content_hash(item: Item) -> str:
-    """The hash of a file's bytes as they stand, packed or not."""
-    with item.absolute.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
+def _shape(item: Item, reading: Reading, packed: Unpacked) -> Shape:
+    try:
+        return shape_of(item, reading, packed.head(_SHAPE_BYTES))
+    except FileRefused:
+        # Damaged data may look like anything: if that is what it is, this tells.
+        for _ in packed.blocks() if packed.is_packed else ():
+            pass
+        raise
+
+
+def _counted(dialect: Dialect) -> str:
+    """The characters that may be the delimiter of a CSV file, where it is one byte."""
+    stated = dialect.delimiter
+    if not stated:
+        return "".join(DELIMITERS)
+    return stated if len(stated) == 1 and stated.isascii() else ""
+
+
+def _steps(item: Item, shape: Shape) -> list[Step]:
+    """What the text goes through before it is parsed."""
+    dialect = shape.dialect
+    found: list[Step] = []
+    if shape.encoding:
+        found.append(ToUtf8(item, shape.encoding))
+    if shape.is_csv and (dialect.skip or dialect.comment):
+        found.append(LeaveOutLines(dialect, dialect.delimiter))
+    return found
+
+
+def _copy(blocks: Iterator[bytes], steps: Sequence[Step], plain: Path, facts: _Facts) -> None:
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    with plain.open("wb") as out:
+        for block in _through(blocks, steps):
+            facts.take(block)
+            out.write(block)
+
+
+def _through(blocks: Iterator[bytes], steps: Sequence[Step]) -> Iterator[bytes]:
+    for step in steps:
+        blocks = _through_one(blocks, step)
+    return (block for block in blocks if block)
+
+
+def _through_one(blocks: Iterator[bytes], step: Step) -> Iterator[bytes]:
+    for block in blocks:
+        yield step.feed(block)
+    yield step.finish()
 
 
 class _Facts:
-    def __init__(self, is_text: bool, delimiters: str) -> None:
-        self.is_text = is_text
+    def __init__(self, shape: Shape, delimiters: str) -> None:
+        self.shape = shape
         self.delimiters = dict.fromkeys(delimiters, 0)
         self.has_text = False
-        self.hash = hashlib.sha256()
+        self.longest_line = 0
+        self._line = 0
         self.head = b""
         self.last = b""
         self.has_feeds = self.has_crlf = self.has_returns = self.has_quote = False
 
     def take(self, block: bytes) -> None:
-        if len(self.head) < 65536:
-            self.head += block[: 65536 - len(self.head)]
-        if not self.is_text:
+        if len(self.head) < HEAD_BYTES:
+            self.head += block[: HEAD_BYTES - len(self.head)]
+        if not self.shape.is_text:
             return
         if not self.has_text:
             self.has_text = bool(block.removeprefix(BOM).strip(b"\r\n"))
@@ -129,12 +171,25 @@ class _Facts:
             self.has_feeds = self.has_feeds or b"\n" in block
         self.has_quote = self.has_quote or b'"' in block
         self.last = block[-1:]
+        self._measure_lines(block)
 
-    def spooled(self, plain: Path) -> Spooled:
+    def _measure_lines(self, block: bytes) -> None:
+        """Lines within a block are short: only those count that go on from block to block."""
+        end = b"\n" if self.has_feeds or self.has_crlf else b"\r"
+        first = block.find(end)
+        if first < 0:
+            self._line += len(block)
+        else:
+            self.longest_line = max(self.longest_line, self._line + first)
+            self._line = len(block) - block.rfind(end) - 1
+        self.longest_line = max(self.longest_line, self._line)
+
+    def spooled(self, plain: Path, content_hash: str) -> Spooled:
         return Spooled(
             plain=plain,
+            shape=self.shape,
             head=self.head,
-            content_hash=self.hash.hexdigest(),
+            content_hash=content_hash,
             has_feeds=self.has_feeds,
             has_crlf=self.has_crlf,
             has_returns=self.has_returns or self.last == b"\r",
@@ -144,17 +199,19 @@ class _Facts:
         )
 
 
-def _look_over(raw: BinaryIO, facts: _Facts) -> None:
+def _look_over(raw: BinaryIO, facts: _Facts) -> str:
     """Hash in a thread of its own (hashing lets go of the interpreter) while we look."""
+    found = hashlib.sha256()
     with ThreadPoolExecutor(1) as hasher:
         hashed: Future[None] | None = None
         for block in _blocks(raw):
             if hashed:
                 hashed.result()
-            hashed = hasher.submit(facts.hash.update, block)
+            hashed = hasher.submit(found.update, block)
             facts.take(block)
         if hashed:
             hashed.result()
+    return found.hexdigest()
 
 
 def has_blank_lines(path: Path) -> bool:
@@ -169,53 +226,9 @@ def has_blank_lines(path: Path) -> bool:
     return False
 
 
-def _unpack(raw: BinaryIO, plain: Path, facts: _Facts) -> None:
-    plain.parent.mkdir(parents=True, exist_ok=True)
-    packed = cast("BinaryIO", _Hashing(raw, facts))
-    with gzip.GzipFile(fileobj=packed, mode="rb") as unpacked, plain.open("wb") as out:
-        for block in _blocks(unpacked):
-            facts.take(block)
-            out.write(block)
-
-
-class _Hashing:
-    """A reader that hashes the packed bytes as they pass."""
-
-    def __init__(self, raw: BinaryIO, facts: _Facts) -> None:
-        self.raw, self.facts = raw, facts
-
-    def read(self, size: int = -1) -> bytes:
-        block = self.raw.read(size)
-        self.facts.hash.update(block)
-        return block
-
-
-def _blocks(source: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def _blocks(source: BinaryIO) -> Iterator[bytes]:
     while block := source.read(BLOCK_BYTES):
         yield block
-
-
-def _refuse_what_is_no_text(item: Item, head: bytes) -> None:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:200].count(b"\0") > 50:
-        raise FileRefused(
-            "the file is UTF-16 text",
-            where=item.path,
-            hint="convert it to UTF-8: iconv -f UTF-16 -t UTF-8",
-        )
-    if head.startswith(b"PAR1"):
-        raise FileRefused(
-            "the file is Parquet, not text", where=item.path, hint="set `format: parquet`"
-        )
-    if head.startswith(b"PK\x03\x04"):
-        raise FileRefused(
-            "the file is a zip archive, not text", where=item.path, hint="unpack it first"
-        )
-    if b"\0" in head:
-        raise FileRefused(
-            "the file is binary, not text",
-            where=item.path,
-            hint="check the dataset's `path`, or set `format:`",
-        )
 
 
 def rewrite_lines(spooled: Spooled, target: Path, *, keep_quoted: bool) -> None:
