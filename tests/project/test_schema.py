@@ -29,6 +29,8 @@ def kind_of(path: str) -> str | None:
         return "source"
     if "models/" in path and path.endswith(".sql"):
         return "model"
+    if "checks/" in path and path.endswith(".sql"):
+        return "check"
     return None
 
 
@@ -55,7 +57,7 @@ EXAMPLES = examples()
 
 def value_of(kind: str, text: str):
     """What stands in a text as JSON has it, and whether Headwater's reader takes it."""
-    body = split_front(text)[0] if kind == "model" and "/*" in text else text
+    body = split_front(text)[0] if kind in ("model", "check") and "/*" in text else text
     document = read_document(body, "f", {})
     if not isinstance(document.value, dict) or not document.value:
         return None, False
@@ -117,7 +119,15 @@ SOUND = {
             }
         },
     },
-    "model": {"key": ["a"], "tags": "one", "columns": {"a": {"min": 1}}},
+    "model": {
+        "key": ["a"],
+        "tags": "one",
+        "columns": {"a": {"min": 1}},
+        "row_count": {"min": 1, "severity": "warn"},
+        "checks": [{"name": "c", "check": "min(a) > 0", "otherwise": "warn"}],
+        "memory_limit": "1GB",
+    },
+    "check": {"description": "no orphans", "severity": "error", "tags": ["nightly"]},
 }
 
 
@@ -159,10 +169,16 @@ def test_an_unknown_key_is_refused_wherever_it_stands(kind, path):
         ("model", {"rules": [{"name": "r"}]}),
         ("model", {"unexpected_columns": "maybe"}),
         ("model", []),
+        ("model", {"row_count": {"min": 1, "otherwise": "quarantine"}}),
+        ("check", {"otherwise": "drop"}),
     ],
 )
 def test_what_cannot_be_read_is_refused(kind, value):
     assert refusal(kind, value)
+
+
+def test_a_row_count_may_be_a_number():
+    assert refusal("model", {"row_count": 10}) == ""
 
 
 def test_a_value_from_the_environment_may_stand_for_a_number():
@@ -176,7 +192,10 @@ def test_every_key_is_described_in_the_words_of_its_class(kind):
     docs = attribute_docs(model)
     for key, said in schema_of(kind)["properties"].items():
         names = [n for n, field in model.model_fields.items() if (field.alias or n) == key]
-        assert said["description"] == docs[names[0]]
+        if names:
+            assert said["description"] == docs[names[0]]
+        else:  # a check's `severity`, which is `otherwise` in other words
+            assert "`otherwise`" in said["description"]
 
 
 def test_the_words_of_a_key_come_with_their_meaning():

@@ -86,7 +86,7 @@ class _Generator(GenerateJsonSchema):
         if "json_schema_input_schema" in schema:
             return super().function_before_schema(schema)
         inner = self.generate_inner(schema["schema"])
-        if schema["schema"]["type"] == "model-fields" or self._is_of_type(inner):
+        if _is_of_fields(schema["schema"]) or self._is_of_type(inner):
             return inner  # see `model_schema`; and a type has a schema of its own
         return self._lenient(inner, schema["schema"])
 
@@ -131,6 +131,14 @@ def _inner(schema: CoreSchema) -> Iterable[CoreSchema]:
     if parts["type"] == "union":
         for choice in parts["choices"]:
             yield choice[0] if isinstance(choice, tuple) else choice
+
+
+def _is_of_fields(schema: CoreSchema) -> bool:
+    """Whether it is of the fields of a class, perhaps through validators."""
+    wrapped = schema["type"].startswith("function-")
+    return schema["type"] == "model-fields" or (
+        wrapped and any(_is_of_fields(part) for part in _inner(schema))
+    )
 
 
 def _any(test: Callable[[CoreSchema], bool], schema: CoreSchema) -> bool:
