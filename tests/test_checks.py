@@ -489,3 +489,136 @@ def test_the_failed_rows_of_a_source_are_those_of_its_newest_landing(project):
         "SELECT check_name, status, failed_rows FROM headwater.checks ORDER BY checked_at"
     )
     assert recorded == [("a.type", "broken", 1), ("a.type", "held", 0)], "once, not each time"
+
+
+# ---- with functions, variables and models that are not stored
+
+
+FAR = {
+    "headwater.yaml": "name: test\nvariables:\n  top: {type: integer, default: 2}\n",
+    "data/a.csv": GOOD,
+    "functions/far.sql": "CREATE FUNCTION far(x) AS x > $top",
+    "functions/rows_over.sql": "CREATE FUNCTION rows_over(n) AS TABLE FROM s.t WHERE a > n",
+    "models/m/seen.sql": "/* store: none */\nSELECT a FROM s.t WHERE a > 0",
+}
+NONE_FAR = "checks:\n      - {name: near, check: not bool_or(far(a))}"
+
+
+def test_checks_use_functions_and_variables(project):
+    made = project(
+        {
+            **FAR,
+            "sources/s.yaml": source(NONE_FAR),
+            "checks/far_rows.sql": "SELECT * FROM m.seen WHERE far(a)",
+            "checks/over.sql": "SELECT * FROM rows_over($top)",
+        }
+    )
+    report = made.run()
+    assert (report.exit_code, {check.name: check.status for check in report.checks}) == (
+        0,
+        {"s.t.check.near": "held", "far_rows": "held", "over": "held"},
+    )
+    assert made.run().checks == [], "nothing changed"
+    code, out, _ = made.cli("check", "--data", "--var", "top=1", "--json")
+    found = {check["check"]: check["status"] for check in json.loads(out)["checks"]}
+    assert (code, found) == (
+        1,
+        {"s.t.check.near": "broken", "far_rows": "broken", "over": "broken"},
+    )
+    made.write({"functions/far.sql": "CREATE FUNCTION far(x) AS x >= $top"})
+    changed = made.run()
+    assert {check.name: check.status for check in changed.checks} == {
+        "s.t.check.near": "broken",
+        "far_rows": "broken",
+        "over": "held",
+    }
+    assert {step.status for step in changed.steps} == {"nothing"}, "no dataset uses it"
+
+
+def test_a_check_that_reads_through_a_function_holds_back_what_that_reads(project):
+    made = project(
+        {
+            **FAR,
+            "sources/s.yaml": source(""),
+            "checks/over.sql": "SELECT * FROM rows_over(2)",
+        }
+    )
+    made.run()
+    made.write({"data/b.csv": "a,b\n3,z\n"})
+    report = made.run()
+    assert names(report.held) == {"s.t", "m.seen"}
+    assert made.ask("SELECT count(*) FROM s.t") == [(2,)]
+
+
+def test_a_check_of_a_model_that_is_not_stored_holds_it_back(project):
+    made = project(
+        {
+            **FAR,
+            "sources/s.yaml": source(""),
+            "checks/small.sql": "SELECT * FROM m.seen WHERE a > 2",
+        }
+    )
+    assert made.run().exit_code == 0
+    made.write({"data/b.csv": "a,b\n3,z\n"})
+    report = made.run()
+    assert "m.seen" in names(report.held)
+    assert made.ask("SELECT max(a) FROM m.seen") == [(2,)]
+    made.write({"checks/small.sql": "SELECT * FROM m.seen WHERE a > 3"})
+    assert made.run().exit_code == 0
+    assert made.ask("SELECT max(a) FROM m.seen") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("files", "place", "message"),
+    [
+        (
+            {"checks/c.sql": "SELECT * FROM s.t WHERE a > $botom"},
+            "checks/c.sql:1:29",
+            "no variable 'botom'",
+        ),
+        (
+            {"checks/c.sql": "SELECT * FROM s.t WHERE far(a, b)"},
+            "checks/c.sql:1:25",
+            "far() does not take these arguments",
+        ),
+        (
+            {"sources/s.yaml": source(NONE_FAR.replace("far(a)", "a > $botom"))},
+            "sources/s.yaml:6:22",
+            "no variable 'botom'",
+        ),
+        (
+            {
+                "functions/most.sql": "CREATE FUNCTION most() AS (SELECT max(a) FROM s.t)",
+                "sources/s.yaml": source(
+                    NONE_FAR.replace("not bool_or(far(a))", "max(a) = most()")
+                ),
+            },
+            "sources/s.yaml:6:22",
+            "a check of a contract reads no other table, and most() reads tables",
+        ),
+        (
+            {
+                "functions/lost.sql": "CREATE FUNCTION lost() AS TABLE SELECT a FROM s.tt",
+                "checks/c.sql": "SELECT * FROM lost()",
+            },
+            "functions/lost.sql:1:47",
+            "no dataset 's.tt'",
+        ),
+        (
+            {
+                "functions/bad.sql": "CREATE FUNCTION bad(x) AS nofunc(x)",
+                "sources/s.yaml": source(NONE_FAR.replace("far(a)", "bad(a)")),
+                "checks/c.sql": "SELECT * FROM s.t WHERE bad(a)",
+            },
+            "functions/bad.sql:1:",
+            "nofunc",
+        ),
+    ],
+)
+def test_what_is_wrong_with_it_is_said_once_and_where_it_is(project, files, place, message):
+    made = project({**FAR, "sources/s.yaml": source(""), **files})
+    code, out, err = made.cli("check")
+    assert code == 2
+    (line,) = re.findall(r"^\S+\.(?:sql|yaml):\d.*$", out + err, re.M)
+    assert line.startswith(place)
+    assert message in line
