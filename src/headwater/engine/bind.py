@@ -179,7 +179,7 @@ class _Binder:
                 self.bind_rules(dataset, schema)
                 self.bind_expressions(dataset, contract, schema)
                 self.contracts.append((dataset, contract))
-            return schema
+            return {**schema, **dataset.validity}
         if isinstance(dataset, SqlModel):
             if not all(given in self.schemas for given in dataset.inputs):
                 return None
