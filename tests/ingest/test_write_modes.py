@@ -215,6 +215,18 @@ def test_the_same_export_again_writes_only_what_differs(tmp_path):
     assert line == (3, 1, 1, 1, 0)
 
 
+def test_a_model_reads_the_validity_of_a_history(tmp_path):
+    world = World(tmp_path / "w", "write: history\nkey: id\non_duplicate: latest by n", "record")
+    world.happen(("write", 0, [(1, 1, "a"), (1, 3, "b")]))
+    (world.folder / "models" / "m").mkdir(parents=True)
+    (world.folder / "models" / "m" / "x.sql").write_text(
+        "SELECT id, v FROM s.t WHERE valid_from <= 2 AND (valid_to > 2 OR valid_to IS NULL)"
+    )
+    world.project = hw.open_project(world.folder)
+    world.run()
+    assert world.project.query("SELECT * FROM m.x").rows() == [(1, "a")]
+
+
 def _with_moments(event: tuple[Any, ...]) -> tuple[Any, ...]:
     """The event without missing moments."""
     if len(event) < 3:

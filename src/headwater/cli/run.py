@@ -184,6 +184,8 @@ def _summary(out: Output, report: Report) -> None:
         out.line(f"nothing to release: {words}, {report.seconds:.1f} s", style)
     elif not report.refused:
         words = "nothing to do: no new files, all models up to date"
+        if any(step.action == "replay" and step.status == "nothing" for step in report.steps):
+            words = "nothing to replay: no such row is in quarantine"
         if any(step.status == "done" for step in report.steps):
             words = "no release: what landed changed no row"
         out.line(f"{words}, {report.seconds:.1f} s", "green")

@@ -185,6 +185,7 @@ class _Binder:
                 self.bind_rules(dataset, schema)
                 self.bind_expressions(dataset, contract, schema)
                 self.contracts.append((dataset, contract))
+            schema |= dataset.validity
             self.bind_checks(dataset, schema)
             return schema
         if isinstance(dataset, SqlModel):

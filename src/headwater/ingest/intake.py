@@ -110,7 +110,8 @@ def decide_intake(
         return replace(common, manner=Manner.WHOLE, items=tuple(items), before=before, gone=gone)
     if definition.write is Write.APPEND:
         before = {item.path: there[item.path] for item in again}
-        chosen = tuple(item for item in items if item in fresh or item in again)
+        left = {item.path for item in old} - common.again
+        chosen = tuple(item for item in items if item.path not in left)
         manner = Manner.REWRITE if again else Manner.ADD
         return replace(common, manner=manner, items=chosen, before=before)
     if not again:
@@ -119,13 +120,13 @@ def decide_intake(
         return Intake(manner=Manner.MERGE, items=tuple(fresh), refused=refused)
     # What a changed file has overwritten can only be told from all files, in the order in which
     # they landed; what changed lands last.
-    changed = {item.path for item in again}
-    steady = [item for item in old if item.path not in changed]
+    steady = [item for item in old if item.path not in common.again]
     steady.sort(key=lambda item: there[item.path].file_id or 0)
+    unmoved = {item.path for item in steady}
     return replace(
         common,
         manner=Manner.WHOLE,
-        items=(*steady, *(item for item in items if item in again or item in fresh)),
+        items=(*steady, *(item for item in items if item.path not in unmoved)),
         before={item.path: there[item.path] for item in old},
     )
 

@@ -38,7 +38,7 @@ from headwater.lake.lake import Lake
 from headwater.lake.locks import unwritable
 from headwater.lake.state import LandedFile
 from headwater.lake.step import PREWRITTEN_ROWS, StepIdentity, write_ahead
-from headwater.project.definitions import VALIDITY, Origin, SourceDataset, Write
+from headwater.project.definitions import Origin, SourceDataset, Write
 from headwater.sources.batch import REASONS, Batch, Item, OpenItem
 from headwater.sources.files.connector import open_file
 from headwater.sql.quote import ident, literal
@@ -409,13 +409,9 @@ def _refuse_failed_rows(landing: Landing) -> None:
     )
 
 
-_MOMENT = parse_type("TIMESTAMP")
-
-
 def _set_columns(landing: Landing) -> None:
     """The table's columns: the contract's, those kept from any file so far, the origin."""
-    is_history = landing.dataset.definition.write is Write.HISTORY
-    ours = VALIDITY if is_history else ()
+    ours = landing.dataset.validity
     columns: dict[str, Type] = {
         name: column.type for name, column in landing.dataset.contract.columns.items()
     }
@@ -433,10 +429,7 @@ def _set_columns(landing: Landing) -> None:
                     where=file.item.path,
                     hint=f"give it a type in the contract: {name}: {{type: …}}",
                 )
-    if is_history:
-        by = landing.dataset.contract.latest_by
-        moment = landing.dataset.contract.columns[folded[by.lower()]].type if by else _MOMENT
-        columns.update(dict.fromkeys(VALIDITY, moment))
+    columns.update(landing.dataset.validity)
     columns["_file_id"] = ORIGIN_COLUMNS["_file_id"]
     if landing.dataset.definition.origin is Origin.RECORD:
         columns["_record"] = ORIGIN_COLUMNS["_record"]

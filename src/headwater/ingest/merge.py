@@ -16,7 +16,7 @@ from headwater.ingest.landing import Landing
 from headwater.ingest.writing import FATE, SEQ, THERE, TURN, Change, Shape
 from headwater.lake.commit import with_ids
 from headwater.lake.lake import Lake
-from headwater.project.definitions import VALIDITY, Origin, Write
+from headwater.project.definitions import Origin, Write
 from headwater.sql.quote import ident
 
 Merging = Callable[[Shape, str, str], str]
@@ -66,7 +66,7 @@ def work_out_changes(lake: Lake, landing: Landing, merging: Merging) -> None:
 
 
 def _added(landing: Landing) -> tuple[str, ...]:
-    return VALIDITY if landing.dataset.definition.write is Write.HISTORY else ()
+    return tuple(landing.dataset.validity)
 
 
 def _spelled(name: str, columns: Mapping[str, Type]) -> str:

@@ -190,8 +190,7 @@ def export_rows(
         f"SELECT DISTINCT unnest(json_keys(CAST(fields AS JSON))) FROM {source} ORDER BY 1"
     ).fetchall()
     expected = [c.from_ or name for name, c in dataset.contract.columns.items()]
-    names = [*expected, *(key for (key,) in keys)]
-    fields = list({name.lower(): name for name in reversed(names)}.values())[::-1]
+    fields = _spelled([*expected, *(key for (key,) in keys)])
     picked = [
         f"json_extract_string(fields, {literal(_path(name))}) AS {ident(name)}"
         for name in fields
@@ -287,8 +286,7 @@ def _pick_rows(con: duckdb.DuckDBPyConnection, step: Replay, request: Request) -
         f"SELECT DISTINCT unnest(json_keys(fields)) FROM {ident(picked)} ORDER BY 1"
     ).fetchall()
     expected = [c.from_ or name for name, c in step.dataset.contract.columns.items()]
-    names = [*expected, *(key for (key,) in keys), *edited]
-    fields = list({name.lower(): name for name in reversed(names)}.values())[::-1]
+    fields = _spelled([*expected, *edited.values(), *(key for (key,) in keys)])
     count = con.execute(f"SELECT count(*) FROM {ident(picked)}").fetchone()
     if not count or not count[0]:
         return []
@@ -306,6 +304,11 @@ def _pick_rows(con: duckdb.DuckDBPyConnection, step: Replay, request: Request) -
         "ORDER BY p.file_id, p.record"
     )
     return fields
+
+
+def _spelled(names: Sequence[str]) -> list[str]:
+    """Names whatever their case, each once, in order; spelled as the last one is."""
+    return list({name.lower(): name for name in names}.values())
 
 
 _EDITED = "replay_edited"

@@ -573,6 +573,15 @@ class SourceDataset(Dataset):
         return (*self.source_tags, *self.contract.tags)
 
     @property
+    def validity(self) -> dict[str, Type]:
+        """The columns that a history adds, with their types; none for others."""
+        if self.definition.write is not Write.HISTORY:
+            return {}
+        by = self.definition.latest_by.lower()
+        kinds = {name.lower(): column.type for name, column in self.contract.columns.items()}
+        return dict.fromkeys(VALIDITY, kinds.get(by, Type("TIMESTAMP")))
+
+    @property
     def fingerprint(self) -> str:
         """What changes landed rows: contract, reading, origin and write mode. Not the path: files
         that are added later belong to the same table."""
