@@ -622,3 +622,30 @@ def test_what_is_wrong_with_it_is_said_once_and_where_it_is(project, files, plac
     (line,) = re.findall(r"^\S+\.(?:sql|yaml):\d.*$", out + err, re.M)
     assert line.startswith(place)
     assert message in line
+
+
+def test_checks_see_the_validity_of_a_history_and_follow_a_renamed_model(project):
+    history = "write: history\n    key: a\n    checks:\n      - {name: open, check: "
+    history += "count(*) FILTER (valid_to IS NULL) > 0}"
+    made = project(
+        {
+            "data/a.csv": GOOD,
+            "sources/s.yaml": source(history),
+            "models/m/x.sql": COPY,
+            "checks/closed.sql": "SELECT * FROM s.t WHERE valid_to < valid_from",
+            "checks/small.sql": SMALL.replace("s.t", "m.x"),
+        }
+    )
+    first = made.run()
+    assert {check.status for check in first.checks} == {"held"}
+    assert len(first.checks) == 3
+    (made.folder / "models/m/x.sql").unlink()
+    made.write(
+        {
+            "models/m/y.sql": f"/* renamed_from: m.x */\n{COPY}",
+            "checks/small.sql": SMALL.replace("s.t", "m.y"),
+        }
+    )
+    renamed = made.run()
+    assert [(check.name, check.status) for check in renamed.checks] == [("small", "held")]
+    assert names(renamed.moves) == {"m.y"}
