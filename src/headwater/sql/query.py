@@ -363,8 +363,9 @@ def _is_fickle(tree: exp.Expr) -> bool:
 def repeated_parts(expressions: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
     """What stands in expressions more than once: (columns, other parts), in lower case.
 
-    >>> repeated_parts(["CAST(a AS INT) > 0", "CAST(A AS INT) < b + 1", "b = 2"])
-    (frozenset({'a', 'b'}), frozenset({'cast(a as int)'}))
+    >>> columns, others = repeated_parts(["CAST(a AS INT) > 0", "CAST(A AS INT) < b", "b = 2"])
+    >>> sorted(columns), sorted(others)
+    (['a', 'b'], ['cast(a as int)'])
     """
     columns, others = Counter[str](), Counter[str]()
     for text in expressions:
