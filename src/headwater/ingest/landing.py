@@ -292,7 +292,10 @@ class Landing:
         moment = now()
         # That a rule holds is recorded where it did not before: a row for each rule of each
         # landing would soon be most of what the lake keeps.
-        mended = broken_rules(commit.con, self.identity.dataset) & remedies.keys()
+        before = (
+            set() if self.identity.is_first else broken_rules(commit.con, self.identity.dataset)
+        )
+        mended = before & remedies.keys()
         counts = {**dict.fromkeys(sorted(mended), 0), **self.broken}
         commit.note(
             "checks",

@@ -33,6 +33,7 @@ class StepIdentity:
     planned_at the lake's newest snapshot when the step was planned.
     expected   the table's newest position then; None: there is no such table yet.
     there      the columns that the table has, name -> type.
+    is_first   whether the dataset was never built before, in any table.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class StepIdentity:
     action: str
     reason: str
     there: Mapping[str, str] = field(default_factory=dict)
+    is_first: bool = False
     started_at: datetime = field(default_factory=now)
 
 

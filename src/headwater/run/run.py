@@ -260,6 +260,7 @@ class _Run:
             action=action.value,
             reason=reason,
             there=build.columns if build else {},
+            is_first=not any(other == name for other, _ in self.state.builds),
         )
 
     # ---- built tables and their names
