@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 import headwater as hw
@@ -47,6 +47,24 @@ events = st.lists(
     min_size=2,
     max_size=8,
 )
+
+
+LATE = [
+    ("write", 0, [(1, 5, "a"), (2, 2, "b")]),
+    ("run",),
+    ("write", 1, [(1, 3, "b"), (2, None, "c"), (3, 1, "x"), (3, 1, "a")]),
+]
+"""A late row, one without a moment, and one that breaks the contract."""
+MENDED = [
+    ("write", 0, [(1, 1, "a"), (1, 1, "a"), (2, 2, "x")]),
+    ("write", 1, [(1, 3, "b"), (4, 4, "c")]),
+    ("run",),
+    ("write", 0, [(1, 1, "a"), (2, 2, "b"), (1, 1, "c")]),
+    ("grow", 1, [(3, 4, "c"), (1, 2, "b")]),
+    ("run",),
+    ("vanish", 0),
+]
+"""A file that is corrected, one that grows, one that vanishes."""
 
 
 class World:
@@ -131,6 +149,8 @@ examples = settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, 
 @pytest.mark.parametrize("origin", ["record", "file"])
 @examples
 @given(history=events)
+@example(history=LATE)
+@example(history=MENDED)
 def test_append_holds_the_newest_version_of_each_file(tmp_path_factory, origin, history):
     world = play(tmp_path_factory, history, "write: append", origin)
     if not world.landed:
@@ -144,6 +164,8 @@ def test_append_holds_the_newest_version_of_each_file(tmp_path_factory, origin, 
 @pytest.mark.parametrize("more", ["write: replace", "write: replace\nkey: [id, n, v]"])
 @examples
 @given(history=events)
+@example(history=LATE)
+@example(history=MENDED)
 def test_replace_holds_what_the_files_say(tmp_path_factory, more, history):
     if "key" in more:
         history = [_with_moments(event) for event in history]
@@ -161,6 +183,8 @@ def test_replace_holds_what_the_files_say(tmp_path_factory, more, history):
 @pytest.mark.parametrize("by", ["", "n"])
 @examples
 @given(history=events)
+@example(history=LATE)
+@example(history=MENDED)
 def test_upsert_holds_the_newest_row_of_each_key(tmp_path_factory, by, history):
     more = "write: upsert\nkey: id" + (f"\non_duplicate: latest by {by}" if by else "")
     world = play(tmp_path_factory, history, more)
@@ -173,6 +197,8 @@ def test_upsert_holds_the_newest_row_of_each_key(tmp_path_factory, by, history):
 
 @examples
 @given(history=events)
+@example(history=LATE)
+@example(history=MENDED)
 def test_a_history_has_no_gap_and_no_overlap(tmp_path_factory, history):
     history = [_with_moments(event) for event in history]
     world = play(tmp_path_factory, history, "write: history\nkey: id\non_duplicate: latest by n")
@@ -186,6 +212,8 @@ def test_a_history_has_no_gap_and_no_overlap(tmp_path_factory, history):
 
 @examples
 @given(history=events)
+@example(history=LATE)
+@example(history=MENDED)
 def test_a_history_of_landings_has_each_state_of_a_key(tmp_path_factory, history):
     world = play(tmp_path_factory, history, "write: history\nkey: id")
     if not world.landed:
