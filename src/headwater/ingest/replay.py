@@ -34,7 +34,7 @@ from headwater.names import DatasetName
 from headwater.project.definitions import VALIDITY, FileDataset, SourceDataset, Write
 from headwater.sql.query import SqlError, read_expression
 from headwater.sql.quote import columns as column_list
-from headwater.sql.quote import ident, literal
+from headwater.sql.quote import ident, json_path, literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ def export_rows(
     expected = [c.from_ or name for name, c in dataset.contract.columns.items()]
     fields = _spelled([*expected, *(key for (key,) in keys)])
     picked = [
-        f"json_extract_string(fields, {literal(_path(name))}) AS {ident(name)}"
+        f"json_extract_string(fields, {literal(json_path(name))}) AS {ident(name)}"
         for name in fields
         if name not in _EXPORTED
     ]
@@ -292,7 +292,7 @@ def _pick_rows(con: duckdb.DuckDBPyConnection, step: Replay, request: Request) -
         return []
     values = []
     for name in fields:
-        value = f"json_extract_string(p.fields, {literal(_path(name))})"
+        value = f"json_extract_string(p.fields, {literal(json_path(name))})"
         if name.lower() in edited:
             value = f"e.{ident(edited[name.lower()])}"
         values.append(f"{value} AS {ident(f'field:{name}')}")
@@ -312,10 +312,6 @@ def _spelled(names: Sequence[str]) -> list[str]:
 
 
 _EDITED = "replay_edited"
-
-
-def _path(key: str) -> str:
-    return '$."' + key.replace('"', '\\"') + '"'
 
 
 def _leave_unread(con: duckdb.DuckDBPyConnection, step: Replay, picked: str) -> None:

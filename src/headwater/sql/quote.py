@@ -73,6 +73,15 @@ def columns(names: Iterable[str]) -> str:
     return ", ".join(ident(name) for name in names)
 
 
+def json_path(key: str) -> str:
+    """The JSONPath of an object's key, whatever its characters; not yet a literal.
+
+    >>> json_path("a.b")
+    '$."a.b"'
+    """
+    return '$."' + key.replace('"', '\\"') + '"'
+
+
 def rows(kinds: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> str:
     """A SELECT of rows of Python values, with columns of `kinds` (name -> type).
 

@@ -24,7 +24,7 @@ from headwater.sources.files import originals
 from headwater.sources.files.detect import BOM
 from headwater.sources.files.discover import unchanged
 from headwater.sources.files.spool import Spooled, rewrite_lines
-from headwater.sql.quote import file_literal, ident, literal
+from headwater.sql.quote import file_literal, ident, json_path, literal
 
 RECORD = "_json"
 MAX_OBJECT_BYTES = 16 << 20
@@ -164,7 +164,9 @@ def _field(name: str, spellings: Sequence[str], kind: Type) -> str:
     if len(spellings) == 1:
         return found
     extract = "json_extract" if kind == JSON else "json_extract_string"
-    others = [f"{extract}(json, {literal(_path(other))})" for other in spellings if other != name]
+    others = [
+        f"{extract}(json, {literal(json_path(other))})" for other in spellings if other != name
+    ]
     return f"coalesce({', '.join([found, *others])})"
 
 
@@ -173,10 +175,6 @@ def _is_no_object(record: str) -> str:
     where that may be a blank, it is parsed."""
     begins = f"starts_with(CAST({record} AS VARCHAR), '{{')"
     return f"NOT ({begins} OR json_type({record}) = 'OBJECT')"
-
-
-def _path(key: str) -> str:
-    return '$."' + key.replace('"', '\\"') + '"'
 
 
 def _folded(keys: str) -> str:
