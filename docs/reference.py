@@ -23,6 +23,7 @@ from headwater import errors
 from headwater.cli.main import app
 from headwater.contract import checks, contract, definition, freshness
 from headwater.contract import types as column_types
+from headwater.contract.across import ACROSS
 from headwater.contract.rules import RULES
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
@@ -269,12 +270,26 @@ def _rules_and_remedies() -> str:
         [f"`{name}`", kind.meaning, ", ".join(f"`{r}`" for r in _remedies_of(name))]
         for name, kind in RULES.items()
     ]
+    rows += [
+        [f"`{name}`", meaning, ", ".join(f"`{r}`" for r in _remedies_of(name))]
+        for name, meaning in ACROSS.items()
+    ]
     of_rows = [remedy.value for remedy in contract.Remedy if _is_for(remedy)]
     rows.append(["a row rule", "its `check` is false", ", ".join(f"`{word}`" for word in of_rows)])
     return table(["rule", "broken where", "remedies"], rows) + (
         "\nWith `warn` a value that is none of its type (`type`, `values`) is quarantined all the "
         "same: there is nothing that could land.\n"
     )
+
+
+def _is_across(rule: str, remedy: contract.Remedy) -> bool:
+    """Whether a rule across rows can have a remedy."""
+    said = {"to": "a.b.c"} if rule == "references" else {}
+    try:
+        contract.Column.model_validate({rule: {**said, "otherwise": remedy.value}})
+    except ValidationError:
+        return False
+    return True
 
 
 def _remedies_of(rule: str) -> list[str]:
@@ -288,6 +303,8 @@ def _remedies_of(rule: str) -> list[str]:
         "pattern": {"pattern": "x"},
         "length": {"length": 1},
     }
+    if rule in ACROSS:
+        return [remedy.value for remedy in contract.Remedy if _is_across(rule, remedy)]
     found = []
     for word in [remedy.value for remedy in contract.Remedy] + ["{value: …}", "{expression: …}"]:
         otherwise = {word.strip("{").split(":")[0]: "x"} if word.startswith("{") else word
@@ -377,7 +394,8 @@ def reasons_page() -> str:
 
 
 def _column_reasons() -> list[list[str]]:
-    return [[f"`COLUMN.{code}`", kind.meaning] for code, kind in RULES.items()]
+    meanings = {code: kind.meaning for code, kind in RULES.items()} | ACROSS
+    return [[f"`COLUMN.{code}`", meaning] for code, meaning in meanings.items()]
 
 
 def errors_page() -> str:

@@ -127,7 +127,7 @@ def _read(folder: Path, dataset: SourceDataset) -> Landed:
             refused={item.path: error for item, error in landing.refused},
             received=sum(file.verdict.received + file.fragments for file in landing.files),
             dropped=landing.sum(Fate.DROPPED),
-            deduplicated=landing.deduplicated,
+            deduplicated=landing.sum(Fate.DEDUPLICATED),
             broken=landing.broken,
             notes=[*landing.notes, *(note for file in landing.files for note in file.notes)],
             nulled=sum(file.verdict.nulled for file in landing.files),

@@ -124,7 +124,7 @@ class OpenProject:
         from headwater.run.run import Options, run
 
         name = self._source(dataset).name
-        selection = Selection(reason=reason, file=file, run_id=run_id, ids=tuple(ids))
+        selection = Selection.of(reason, file, run_id, ids)
         request = Request(
             selection=selection, sets=sets or {}, edited=Path(edited) if edited else None
         )
@@ -146,7 +146,7 @@ class OpenProject:
         from headwater.ingest.replay import Selection
         from headwater.run.quarantine import discard
 
-        selection = Selection(reason=reason, file=file, run_id=run_id, ids=tuple(ids))
+        selection = Selection.of(reason, file, run_id, ids)
         with self.open_lake() as lake:
             return discard(lake, self._source(dataset), selection)
 
@@ -164,7 +164,7 @@ class OpenProject:
         from headwater.ingest.replay import Selection
         from headwater.run.quarantine import export
 
-        selection = Selection(reason=reason, file=file, run_id=run_id, ids=tuple(ids))
+        selection = Selection.of(reason, file, run_id, ids)
         with self.read_lake() as lake:
             return export(lake, self._source(dataset), selection, Path(to))
 

@@ -174,7 +174,18 @@ def _place(reader: Dataset | SqlCheck, given: DatasetName) -> Place:
         for parameter in reader.parameters:
             if parameter.dataset == given:
                 return parameter.place
+    if isinstance(reader, Dataset):
+        for column, reference in reader.contract.references.items():
+            if reference.dataset == given:
+                return reader.place_of(("columns", column, "references"))
     return Place(reader.line, 1)
+
+
+def _is_referred_to(reader: Dataset, given: DatasetName) -> bool:
+    """Whether an input is only what columns refer to."""
+    if isinstance(reader, SqlModel) and given in [(r.schema, r.name) for r in reader.query.tables]:
+        return False
+    return given in [reference.dataset for reference in reader.contract.references.values()]
 
 
 def _cycle(datasets: Mapping[DatasetName, Dataset]) -> list[DatasetName]:
@@ -192,6 +203,11 @@ def _cycle_mistake(project: Project, cycle: list[DatasetName]) -> Mistake:
     reads = next(name for name in first.inputs if name in cycle)
     loop = " -> ".join(str(name) for name in [*cycle, cycle[0]])
     hint = "a model cannot be computed from itself"
+    for name, given in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
+        if _is_referred_to(project.datasets[name], given):
+            hint = (
+                "`references` needs the rows there before; look with a check instead: checks/*.sql"
+            )
     return project.mistake(first.file, _place(first, reads), f"a cycle: {loop}", hint)
 
 

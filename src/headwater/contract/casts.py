@@ -165,6 +165,12 @@ def can_stand_for(given: Type, wanted: Type) -> bool:
     return is_exact(given, wanted) and (given.is_number or not wanted.is_number)
 
 
+def is_comparable(one: Type, other: Type) -> bool:
+    """Whether values of two types can be held against each other as they are, and no cast can
+    fail or make different ones equal."""
+    return one == other or (one.is_integer and other.is_integer)
+
+
 _SMALL = ("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT")
 _WHOLE_WITHIN = {"FLOAT": _SMALL, "DOUBLE": (*_SMALL, "INTEGER", "UINTEGER")}
 _EXACT_TIMES = {

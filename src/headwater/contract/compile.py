@@ -35,6 +35,8 @@ class Fate(IntEnum):
     QUARANTINED = 1
     DROPPED = 2
     FAILED = 3
+    DEDUPLICATED = 4
+    """Left out, because it repeats another one."""
 
 
 @dataclass(frozen=True)

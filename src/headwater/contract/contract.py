@@ -30,6 +30,7 @@ from headwater.contract.definition import (
 from headwater.contract.freshness import Freshness
 from headwater.contract.types import TYPE_WORDS, Type, parse_type
 from headwater.errors import suggestion
+from headwater.names import DatasetName
 from headwater.places import KeyPath
 from headwater.sql.query import SqlError, read_expression
 
@@ -128,6 +129,19 @@ def _as_remedy_or_value(value: Any) -> Any:
         ) from error
 
 
+_OF_ROWS = (Remedy.QUARANTINE, Remedy.FAIL, Remedy.DROP, Remedy.WARN)
+
+
+def _as_remedy_of_rows(value: Any) -> Any:
+    if value is not None and value not in list(_OF_ROWS):
+        raise PydanticCustomError(
+            "otherwise",
+            "a rule over several rows cannot mend a value: its remedies are {words}",
+            {"words": ", ".join(_OF_ROWS)},
+        )
+    return value
+
+
 def _as_missing_column(value: Any) -> Any:
     return MissingColumn.NULL if value is None else value
 
@@ -217,6 +231,7 @@ def _as_pattern(value: Any) -> str:
 ColumnType = Annotated[Type, BeforeValidator(_as_type)]
 OtherwiseRemedy = Annotated[Remedy | None, BeforeValidator(_as_remedy)]
 OtherwiseOfColumn = Annotated[Remedy | Replacement | None, BeforeValidator(_as_remedy_or_value)]
+RemedyOfRows = Annotated[Remedy | None, BeforeValidator(_as_remedy_of_rows)]
 IfMissing = Annotated[MissingColumn | None, BeforeValidator(_as_missing_column)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
 Mapped = Annotated[dict[str, Scalar | None], BeforeValidator(_as_mapping)]
@@ -267,6 +282,52 @@ class Part(Definition):
         return {name: value for name, value in both.items() if value is not None}
 
 
+class Unique(Definition):
+    """No two rows have the same value. A missing value equals none."""
+
+    otherwise: RemedyOfRows = None
+    """What happens to a row whose value was there before: quarantine, fail, drop or warn.
+    Default: the column's `otherwise`, where it is one of these."""
+
+
+def _as_unique(value: Any) -> Any:
+    if isinstance(value, bool):
+        return Unique() if value else None
+    return value
+
+
+class Reference(Definition):
+    """Each value is one of another dataset's column. A missing value refers to nothing."""
+
+    to: str
+    """The other dataset's column: `schema.name.column`."""
+    otherwise: RemedyOfRows = None
+    """What happens to a row whose value is not there: quarantine, fail, drop or warn. Default:
+    the column's `otherwise`, where it is one of these."""
+
+    @property
+    def dataset(self) -> DatasetName:
+        return DatasetName(*self.to.split(".")[:2])
+
+    @property
+    def column(self) -> str:
+        return self.to.split(".")[2]
+
+    @model_validator(mode="after")
+    def _names_a_column(self) -> Self:
+        if len(parts := self.to.split(".")) != 3 or not all(parts):
+            raise PydanticCustomError(
+                "references",
+                "`references` names a column of a dataset: schema.name.column",
+                {"hint": "references: crm.customers.id"},
+            )
+        return self
+
+
+def _as_reference(value: Any) -> Any:
+    return {"to": value} if isinstance(value, str) else value
+
+
 class Column(Part):
     """One column of a contract."""
 
@@ -298,6 +359,16 @@ class Column(Part):
     """What a missing value becomes, where `fill` gives none."""
     missing_column: IfMissing = None
     """What it means that a file does not have the column: `fail`, `null`, `default`."""
+    unique: Annotated[
+        Unique | None, BeforeValidator(_as_unique, json_schema_input_type=bool | Unique | None)
+    ] = None
+    """Whether no two rows may have the same value: `true`, or `{otherwise: …}`."""
+    references: Annotated[
+        Reference | None,
+        BeforeValidator(_as_reference, json_schema_input_type=str | Reference | None),
+    ] = None
+    """The column of another dataset that must have the value: `schema.name.column`, or
+    `{to: schema.name.column, otherwise: …}`."""
     otherwise: OtherwiseOfColumn = None  # type: ignore[assignment]
     """The remedy where a rule of this column does not hold; or a value instead, as
     `{value: …}` or `{expression: …}`."""
@@ -539,6 +610,11 @@ class Contract(Definition):
                     "`decimal_separator` and `thousands_separator` must differ",
                     {"path": path, "hint": "without one of its own a decimal separator is `.`"},
                 )
+
+    @property
+    def references(self) -> dict[str, Reference]:
+        """Column -> what its values refer to."""
+        return {n: c.references for n, c in self.columns.items() if c.references}
 
     @property
     def never_missing(self) -> tuple[str, ...]:

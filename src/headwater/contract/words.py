@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from headwater.contract.across import across_rules
 from headwater.contract.columns import Check
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import (
@@ -73,6 +74,11 @@ def describe(
             rules[name].append(_rule(check, contract.columns[name]))
         elif not name:
             of_rows.append(_rule(check, None))
+    for rule in across_rules(contract, otherwise=otherwise, with_key=False):
+        if rule.remedy:
+            (name,) = rule.columns
+            follows = _REMEDIES[rule.remedy]
+            rules[name].append(RuleInWords(rule.code, rule.must, rule.remedy, follows))
     columns = tuple(
         ColumnInWords(
             name,

@@ -18,7 +18,7 @@ import duckdb
 from headwater.analysis.checks import aggregate_query
 from headwater.analysis.functions import reads_tables
 from headwater.analysis.graph import Graph
-from headwater.contract.casts import can_stand_for
+from headwater.contract.casts import can_stand_for, is_comparable
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Contract, Remedy, unsound
 from headwater.contract.types import Type, parse_type
@@ -185,6 +185,7 @@ class _Binder:
                 self.bind_rules(dataset, schema)
                 self.bind_expressions(dataset, contract, schema)
                 self.contracts.append((dataset, contract))
+            self.bind_references(dataset, schema)
             schema |= dataset.validity
             self.bind_checks(dataset, schema)
             return schema
@@ -198,6 +199,7 @@ class _Binder:
         if isinstance(dataset, PythonModel):
             self.contracts.append((dataset, contract.with_types()))
             schema = {name: column.type for name, column in contract.columns.items()}
+            self.bind_references(dataset, schema)
             self.bind_checks(dataset, schema)
             return schema
         return None
@@ -319,6 +321,7 @@ class _Binder:
             self.bind_rules(model, schema)
             self.bind_expressions(model, contract, schema)
             self.contracts.append((model, contract))
+        self.bind_references(model, schema)
         self.bind_checks(model, schema)
         return schema
 
@@ -402,6 +405,25 @@ class _Binder:
                 path = ("rules", number, "check")
                 for message, hint in _rule_problems(rule.check, schema, dataset, error):
                     self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
+    def bind_references(self, dataset: Dataset, schema: Schema) -> None:
+        """What columns refer to is there, and can be compared with them."""
+        for name, reference in dataset.contract.references.items():
+            known = self.schemas.get(reference.dataset)
+            if known is None:
+                continue
+            there = {column.lower(): kind for column, kind in known.items()}
+            theirs, mine = there.get(reference.column.lower()), schema.get(name)
+            if theirs is None:
+                message = f"{reference.dataset} has no column {reference.column!r}"
+                hint = suggestion(reference.column, list(known)) or "add it to its contract"
+            elif mine and not is_comparable(mine, theirs):
+                message = f"{name!r} is {mine.sql.lower()}, and {reference.to} {theirs.sql.lower()}"
+                hint = "give both the same type"
+            else:
+                continue
+            path = ("columns", name, "references")
+            self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
 
     def bind_checks(self, dataset: Dataset, schema: Schema) -> None:
         """Bind the contract's checks of all rows; without columns there is nothing to bind to."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from headwater.contract.across import AcrossRule, broken_by, noted, set_aside
 from headwater.contract.compile import Compiled, Fate
 from headwater.sql.quote import ident, literal
 
@@ -117,38 +118,53 @@ def sample_rows(
     return [row[0] for row in rows]
 
 
-def repeated_keys(
-    rows: str,
-    key: Sequence[str],
-    existing: str | None,
-    row_id: str = "_id",
-    *,
-    keeps: str = "first",
-    by: str = "",
-) -> str:
-    """SQL for the `_id` of those of `rows` (numbered by `row_id`, in order) whose key came before:
-    in `rows` itself or in `existing`. A key with a NULL in it repeats nothing.
+@dataclass(frozen=True, kw_only=True)
+class Aside:
+    """What rules across rows found.
 
-    keeps   which row of a key repeats nothing: the `first`, or the `last`.
-    by      a column of `rows`: of a key the one with its greatest value, NULLs least, repeats
-            nothing; among equal ones the last.
+    table   the temp table of the rows that do not land: `_id`, `reasons`, `_fate`.
+    fates   how many of each fate.
+    broken  code -> how many rows broke it, those that land with a warning included.
     """
-    there = " AND ".join(f"r.{ident(name)} IS NOT NULL" for name in key)
-    known = "FALSE"
-    join = ""
-    if existing:
-        # The key's columns may be called as anything, so here they are numbered.
-        picked = ", ".join(f"{ident(name)} AS key_{n}" for n, name in enumerate(key))
-        same = " AND ".join(f"r.{ident(name)} = k.key_{n}" for n, name in enumerate(key))
-        join = f" LEFT JOIN (SELECT DISTINCT {picked}, TRUE AS known FROM {existing}) k ON {same}"
-        known = "coalesce(k.known, FALSE)"
-    partition = ", ".join(f"r.{ident(name)}" for name in key)
-    number = f"r.{ident(row_id)}"
-    order = f"{number} DESC" if keeps == "last" or by else number
-    if by:
-        order = f"r.{ident(by)} DESC NULLS LAST, {order}"
-    return (
-        f"SELECT _id FROM (SELECT {number} AS _id, {known} AS _known, row_number() OVER "
-        f"(PARTITION BY {partition} ORDER BY {order}) AS _nth FROM ({rows}) r{join} "
-        f"WHERE {there}) WHERE _known OR _nth > 1"
+
+    table: str
+    fates: Mapping[Fate, int]
+    broken: Mapping[str, int]
+
+    @property
+    def count(self) -> int:
+        return sum(self.fates.values())
+
+
+def look_across(
+    con: duckdb.DuckDBPyConnection,
+    rules: Sequence[AcrossRule],
+    rows: str,
+    existing: str | None,
+    row_id: str,
+    tables: tuple[str, str],
+) -> Aside | None:
+    """Look for the rows that break rules across rows; None if none does.
+
+    rows     a relation with the rules' columns and `row_id`, which orders it.
+    tables   how the temp tables are called that are made: of what is broken (`_id`, `code`,
+             `_fate`, `place`), and of the rows that do not land. The caller drops them.
+
+    Datasets that are referred to must be in the session under their names.
+    """
+    codes, table = tables
+    con.execute(
+        f"CREATE TEMP TABLE {ident(codes)} "
+        "(_id BIGINT, code VARCHAR, _fate UTINYINT, place INTEGER)"
     )
+    broken: dict[str, int] = {}
+    for place, rule in enumerate(rules):
+        query = noted(rule, place, broken_by(rule, rows, existing, row_id, codes if broken else ""))
+        row = con.execute(f"INSERT INTO {ident(codes)} {query}").fetchone()
+        if row and row[0]:
+            broken[rule.code] = int(row[0])
+    if not broken:
+        return None
+    con.execute(f"CREATE TEMP TABLE {ident(table)} AS {set_aside(codes)}")
+    fates = con.execute(f"SELECT _fate, count(*) FROM {ident(table)} GROUP BY ALL").fetchall()
+    return Aside(table=table, fates={Fate(fate): n for fate, n in fates}, broken=broken)

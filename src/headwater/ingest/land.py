@@ -11,23 +11,19 @@ file and 20,000 quarantined records.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
+from headwater.contract.across import AcrossRule, across_rules, columns_of
 from headwater.contract.columns import Check, is_needed
 from headwater.contract.compile import Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
-from headwater.engine.judge import (
-    count_reasons,
-    explain,
-    judge,
-    repeated_keys,
-)
+from headwater.engine.judge import count_reasons, explain, judge, look_across
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
 from headwater.ingest.intake import Intake, Manner
 from headwater.ingest.landing import Landing, ReadFile, numbered, record_number
@@ -36,8 +32,9 @@ from headwater.ingest.writing import HELPERS
 from headwater.lake.commit import at
 from headwater.lake.lake import Lake
 from headwater.lake.locks import unwritable
-from headwater.lake.state import LandedFile
+from headwater.lake.state import LandedFile, Position
 from headwater.lake.step import PREWRITTEN_ROWS, StepIdentity, write_ahead
+from headwater.names import DatasetName
 from headwater.project.definitions import Origin, SourceDataset, Write
 from headwater.sources.batch import REASONS, Batch, Item, OpenItem
 from headwater.sources.files.connector import open_file
@@ -55,16 +52,18 @@ def land(
     dataset: SourceDataset,
     intake: Intake,
     landed: Iterable[LandedFile],
+    inputs: Mapping[DatasetName, Position] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Landing:
     """Read files under the dataset's contract: the compute phase of a landing step.
 
     landed   what this built table's files are known as, of each path the newest.
+    inputs   where the datasets stand that it refers to; they are in the session under their names.
 
     Raises ContractBroken where rows break a rule whose remedy is `fail`; a file that cannot be
     read is in the landing's `refused`.
     """
-    landing = Landing(identity, dataset, intake)
+    landing = Landing(identity, dataset, intake, inputs=dict(inputs or {}))
     landed = list(landed)
     known = {file.content_hash: file.path for file in landed if file.is_landed}
     next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
@@ -88,9 +87,12 @@ def land(
         _refuse_failed_rows(landing)
         _refuse_half(landing)
         _set_columns(landing)
-        if landing.files and _finds_repeats(landing):
-            _find_repeats(lake, landing, scratch)
-        landing.row_count = landing.sum(Fate.LANDED) - sum(f.repeats for f in landing.files)
+        landing.across = across_rules(
+            dataset.contract, otherwise=Remedy.QUARANTINE, with_key=_finds_repeats(dataset)
+        )
+        if landing.files and landing.across:
+            _look_across(lake, landing, scratch)
+        landing.row_count = sum(file.landed for file in landing.files)
         if (landing.files or intake.gone) and (merging := merging_of(landing)):
             work_out_changes(lake, landing, merging)
         if landing.row_count > PREWRITTEN_ROWS:
@@ -129,11 +131,11 @@ def _refuse_half(landing: Landing) -> None:
         )
 
 
-def _finds_repeats(landing: Landing) -> bool:
+def _finds_repeats(dataset: SourceDataset) -> bool:
     """Whether rows whose key came before are looked for one by one; where they take each other's
     place, the write mode does it."""
-    definition = landing.dataset.definition
-    if not definition.key or definition.write in (Write.UPSERT, Write.HISTORY):
+    definition = dataset.definition
+    if definition.write in (Write.UPSERT, Write.HISTORY):
         return False
     return definition.duplicates not in (OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
 
@@ -322,18 +324,6 @@ def _fields(batch: Batch) -> str:
     return f"CASE WHEN NOT list_has_any(e.reasons, [{unread}]) THEN {packed} END"
 
 
-def _fields_again(landing: Landing, file: ReadFile) -> str:
-    """The same for a row that could have landed, from its values. NULL where those are written in
-    another way than the input's."""
-    columns = landing.dataset.contract.columns
-    settled = [landing.dataset.contract.settled(column) for column in columns.values()]
-    if any(c.format or c.values or c.decimal_separator or c.thousands_separator for c in settled):
-        return "NULL"
-    fields = {n: columns[n].from_ or n if n in columns else n for n, _ in file.compiled.columns}
-    picked = ", ".join(f"{ident(there)} := b.{ident(n)}" for n, there in fields.items())
-    return f"CAST(to_json(struct_pack({picked})) AS VARCHAR)"
-
-
 def _causes(file: ReadFile) -> str:
     """The reasons of an explained row without those that would only have warned."""
     mild = [c.code for c in file.compiled.checks if c.remedy is Remedy.WARN]
@@ -436,47 +426,80 @@ def _set_columns(landing: Landing) -> None:
     landing.columns = columns
 
 
-def _find_repeats(lake: Lake, landing: Landing, scratch: Path) -> None:
-    """Find the rows whose key came before, and do with them what `on_duplicate` says."""
-    contract, con = landing.dataset.contract, lake.con
-    key = contract.key
-    row_id = unused("_id", key)
+def _look_across(lake: Lake, landing: Landing, scratch: Path) -> None:
+    """Find the rows that break rules across rows, and do with them what those say."""
+    con, rules = lake.con, landing.across
+    names = columns_of(rules)
+    row_id = unused("_id", names)
     rows = " UNION ALL ".join(
-        f"SELECT {', '.join(ident(name) for name in key)}, "
+        f"SELECT {_across(landing, file, names)}, "
         f"{file.file_id} * 1000000000000 + {file.verdict.row} AS {ident(row_id)} "
         f"FROM {ident(file.verdict.table)} WHERE _fate = {Fate.LANDED.value}"
         for file in landing.files
     )
-    existing = _rows_that_stay(landing)
-    table = f"repeats_{landing.identity.step}"
-    landing.temp_tables.append(table)
-    con.execute(
-        f"CREATE TEMP TABLE {ident(table)} AS SELECT _id // 1000000000000 AS file_id, "
-        f"_id % 1000000000000 AS _row FROM ({repeated_keys(rows, key, existing, row_id)})"
-    )
-    counts = dict(
-        con.execute(f"SELECT file_id, count(*) FROM {ident(table)} GROUP BY file_id").fetchall()
-    )
-    if not counts:
+    codes, table = (f"{word}_{landing.identity.step}" for word in ("broken_across", "aside_ids"))
+    aside_table = f"aside_{landing.identity.step}"
+    landing.temp_tables += [codes, table, aside_table]
+    aside = look_across(con, rules, f"({rows})", _rows_that_stay(landing), row_id, (codes, table))
+    if aside is None:
         return
-    total = sum(counts.values())
-    landing.repeats_table = table
-    action = contract.duplicates or OnDuplicate.QUARANTINE
-    if action is OnDuplicate.FAIL:
-        raise ContractBroken(
-            f"{total} rows repeat the key ({', '.join(key)})",
-            where=str(landing.identity.dataset),
-            hint="choose what to do with them: on_duplicate: keep first, or quarantine",
-        )
+    _refuse_across(landing, rules, aside.broken)
+    landing.aside_table = aside_table
+    con.execute(
+        f"CREATE TEMP TABLE {ident(aside_table)} AS SELECT _id // 1000000000000 AS file_id, "
+        f"_id % 1000000000000 AS _row, reasons, _fate FROM {ident(table)}"
+    )
+    fates: dict[int, dict[Fate, int]] = {}
+    broken: dict[int, dict[str, int]] = {}
+    for file_id, fate, count in con.execute(
+        f"SELECT file_id, _fate, count(*) FROM {ident(aside_table)} GROUP BY ALL"
+    ).fetchall():
+        fates.setdefault(file_id, {})[Fate(fate)] = count
+    left_out = Fate.DEDUPLICATED.value
+    for file_id, code, count in con.execute(
+        f"SELECT _id // 1000000000000 AS file_id, code, count(*) FROM {ident(codes)} "
+        f"WHERE _fate <> {left_out} GROUP BY ALL ORDER BY ALL"
+    ).fetchall():
+        broken.setdefault(file_id, {})[code] = count
     for number, file in enumerate(landing.files):
-        if repeats := counts.get(file.file_id, 0):
-            broken = dict(file.broken)
-            if action is OnDuplicate.QUARANTINE:
-                broken["key.duplicate"] = repeats
-                _quarantine_repeats(con, landing, file, table, scratch)
-            landing.files[number] = replace(file, repeats=repeats, broken=broken)
-    if action is OnDuplicate.KEEP_FIRST:
-        landing.deduplicated = total
+        mine = fates.get(file.file_id, {})
+        if mine.get(Fate.QUARANTINED):
+            _quarantine_aside(con, landing, file, scratch)
+        landing.files[number] = replace(
+            file, aside=mine, broken={**file.broken, **broken.get(file.file_id, {})}
+        )
+
+
+def _across(landing: Landing, file: ReadFile, names: Sequence[str]) -> str:
+    """The columns that rules across rows look at, as a file has them."""
+    there = {name.lower(): name for name, _ in file.compiled.columns}
+    kinds = {name.lower(): kind for name, kind in landing.columns.items()}
+    return ", ".join(
+        f"{ident(there[name.lower()])} AS {ident(name)}"
+        if name.lower() in there
+        else f"CAST(NULL AS {kinds[name.lower()].sql}) AS {ident(name)}"
+        for name in names
+    )
+
+
+def _refuse_across(
+    landing: Landing, rules: Sequence[AcrossRule], broken: Mapping[str, int]
+) -> None:
+    failing = [rule for rule in rules if rule.fate is Fate.FAILED and rule.code in broken]
+    if not failing:
+        return
+    faults = [f"{counted(broken[rule.code], 'row')} {_fault(rule)}" for rule in failing]
+    hint = "mend the input, or choose another remedy: otherwise: quarantine"
+    if any(rule.code == "key.duplicate" for rule in failing):
+        hint = "choose what to do with them: on_duplicate: keep first, or quarantine"
+    raise ContractBroken("; ".join(faults), where=str(landing.identity.dataset), hint=hint)
+
+
+def _fault(rule: AcrossRule) -> str:
+    """What rows do that break a rule."""
+    if rule.code == "key.duplicate":
+        return f"repeat the key ({', '.join(rule.columns)})"
+    return f"break {rule.code} ({rule.must})"
 
 
 def _rows_that_stay(landing: Landing) -> str | None:
@@ -489,22 +512,29 @@ def _rows_that_stay(landing: Landing) -> str | None:
     return f"(SELECT * FROM {rows} WHERE _file_id NOT IN ({', '.join(files)}))" if files else rows
 
 
-def _quarantine_repeats(
-    con: duckdb.DuckDBPyConnection, landing: Landing, file: ReadFile, repeats: str, scratch: Path
+def _quarantine_aside(
+    con: duckdb.DuckDBPyConnection, landing: Landing, file: ReadFile, scratch: Path
 ) -> None:
-    rejected = f"{file.verdict.table}_repeats"
+    """Add the rows of a file that rules across rows send to quarantine. What the input had there
+    is read from it again: a row that could have landed does not carry it along."""
+    rejected = f"{file.verdict.table}_aside"
     landing.temp_tables.append(rejected)
-    names = ", ".join(f"{ident(n)} := b.{ident(n)}" for n, _ in file.compiled.columns)
-    con.execute(
-        f"CREATE TEMP TABLE {ident(rejected)} AS SELECT {record_number(file)} AS record, "
-        f"['key.duplicate'] AS reasons, CAST(to_json(struct_pack({names})) AS VARCHAR) AS content, "
-        f"{_fields_again(landing, file)} AS fields FROM {numbered(file)} b "
-        f"WHERE _row IN (SELECT _row FROM {ident(repeats)} WHERE file_id = {file.file_id})"
-    )
     opened = open_file(con, file.item, landing.dataset.definition, scratch)
     try:
         if file.is_mended:
             _mend_again(con, opened)
+        batch = opened.batch
+        raw = ", ".join(f"{ident(name)} := i.{ident(name)}" for name in batch.fields)
+        packed = f"CAST(to_json(struct_pack({raw})) AS VARCHAR)" if raw else "NULL"
+        number = unused("_number", [*batch.fields, *batch.hidden])
+        con.execute(
+            f"CREATE TEMP TABLE {ident(rejected)} AS SELECT b.record, a.reasons, "
+            f"{packed} AS content, {packed} AS fields FROM (SELECT *, row_number() OVER () - 1 "
+            f"AS {ident(number)} FROM {batch.relation}) i JOIN {ident(landing.aside_table)} a "
+            f"ON i.{ident(number)} = a._row AND a.file_id = {file.file_id} "
+            f"AND a._fate = {Fate.QUARANTINED.value} JOIN (SELECT _row AS place, "
+            f"{record_number(file)} AS record FROM {numbered(file)}) b ON b.place = a._row"
+        )
         _add_to_quarantine(con, landing, file, opened, rejected)
     finally:
         opened.close()

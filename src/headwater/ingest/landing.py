@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from headwater.contract.across import AcrossRule
 from headwater.contract.compile import Compiled, Fate
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type
@@ -36,7 +37,7 @@ class ReadFile:
     fragments   how many pieces of it are no records.
     shifted     the temp table that tells how many of them stand before a row; "" without any.
     broken      rule -> rows that broke it.
-    repeats     rows whose key was there before.
+    aside       what became of rows that could land by themselves, but break rules across rows.
     is_mended   whether its reader had to read it in another way than at first.
     """
 
@@ -50,14 +51,26 @@ class ReadFile:
     shifted: str
     notes: tuple[str, ...]
     broken: dict[str, int]
-    repeats: int = 0
+    aside: Mapping[Fate, int] = field(default_factory=dict)
     is_mended: bool = False
+
+    def count(self, fate: Fate) -> int:
+        """How many of its rows a fate has, across rows looked at too."""
+        return self.verdict.count(fate) + self.aside.get(fate, 0)
+
+    @property
+    def landed(self) -> int:
+        return self.verdict.count(Fate.LANDED) - sum(self.aside.values())
 
 
 @dataclass
 class Landing:
     """A landing step between its phases. See `ComputedStep`.
 
+    inputs          where the datasets stand that it refers to.
+    across          its rules across rows.
+    aside_table     the temp table of the rows that those keep from landing: `file_id`, `_row`,
+                    `reasons`, `_fate`; "" without any.
     changes_table   the temp table of what changes in the built table (`writing.py`); "" where
                     rows are only added.
     changes         how many rows of each kind it has.
@@ -67,13 +80,14 @@ class Landing:
     identity: StepIdentity
     dataset: SourceDataset
     intake: Intake
+    inputs: dict[DatasetName, Position] = field(default_factory=dict)
     awaiting: tuple[DatasetName, ...] = ()
+    across: tuple[AcrossRule, ...] = ()
     files: list[ReadFile] = field(default_factory=list)
     refused: list[tuple[Item, FileRefused]] = field(default_factory=list)
     columns: dict[str, Type] = field(default_factory=dict)
     quarantine_table: str = ""
-    repeats_table: str = ""
-    deduplicated: int = 0
+    aside_table: str = ""
     changes_table: str = ""
     changes: dict[Change, int] = field(default_factory=dict)
     incoming: int = 0
@@ -96,7 +110,8 @@ class Landing:
     @property
     def remedies(self) -> dict[str, Remedy]:
         """Rule -> its remedy."""
-        return {c.code: c.remedy for file in self.files for c in file.compiled.checks}
+        of_rows = {c.code: c.remedy for file in self.files for c in file.compiled.checks}
+        return {**of_rows, **{rule.code: rule.remedy for rule in self.across if rule.remedy}}
 
     @property
     def withdrawn(self) -> tuple[LandedFile, ...]:
@@ -107,7 +122,8 @@ class Landing:
         return (*again, *self.intake.gone)
 
     def sum(self, fate: Fate) -> int:
-        return sum(file.verdict.count(fate) for file in self.files)
+        """How many rows a fate has, over all files."""
+        return sum(file.count(fate) for file in self.files)
 
     # ---- apply
 
@@ -128,7 +144,7 @@ class Landing:
             landed=landed,
             updated=updated,
             unchanged=unchanged,
-            deduplicated=self.deduplicated + repeated,
+            deduplicated=self.sum(Fate.DEDUPLICATED) + repeated,
             removed=self.changes.get(Change.REMOVED, 0),
             dropped=self.sum(Fate.DROPPED),
             quarantined=self._write_quarantine(commit),
@@ -145,7 +161,7 @@ class Landing:
             self.identity,
             ledger,
             columns=self.types,
-            inputs={},
+            inputs=self.inputs,
             definition=json.dumps(self.dataset.definition.model_dump(mode="json"), default=str),
             is_changed=bool(written or ledger.removed)
             or self.types.keys() != self.identity.there.keys(),
@@ -207,8 +223,8 @@ class Landing:
         picked += more
         source = numbered(file)
         wanted = f"_fate = {Fate.LANDED.value}"
-        if self.repeats_table and file.repeats:
-            gone = f"SELECT _row FROM {ident(self.repeats_table)} WHERE file_id = {file.file_id}"
+        if file.aside:
+            gone = f"SELECT _row FROM {ident(self.aside_table)} WHERE file_id = {file.file_id}"
             wanted += f" AND _row NOT IN ({gone})"
         return f"SELECT {', '.join(picked)} FROM {source} WHERE {wanted}"
 
@@ -255,10 +271,8 @@ class Landing:
                 "modified_at": file.item.modified_at,
                 "content_hash": file.content_hash,
                 "records": file.verdict.received + file.fragments,
-                "landed": file.verdict.count(Fate.LANDED) - file.repeats,
-                "quarantined": file.verdict.count(Fate.QUARANTINED)
-                + file.fragments
-                + (0 if self.deduplicated else file.repeats),
+                "landed": file.landed,
+                "quarantined": file.count(Fate.QUARANTINED) + file.fragments,
             }
             for file in self.files
         ]

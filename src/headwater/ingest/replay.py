@@ -17,11 +17,12 @@ from pathlib import Path
 
 import duckdb
 
+from headwater.contract.across import across_rules, columns_of
 from headwater.contract.compile import Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy
 from headwater.contract.types import VARCHAR, Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
-from headwater.engine.judge import Verdict, count_reasons, explain, judge, repeated_keys
+from headwater.engine.judge import Aside, Verdict, count_reasons, explain, judge, look_across
 from headwater.errors import ContractBroken, HeadwaterError, counted, suggestion, without_values
 from headwater.ingest import writing
 from headwater.ingest.writing import FATE, SEQ, THERE, Change, Shape
@@ -37,26 +38,31 @@ from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import ident, json_path, literal
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Selection:
     """Which quarantined rows are meant; all that is stated must hold.
 
-    reason   one of the row's reasons.
+    reasons  the row has one of them.
     file     a part of its file's path.
     run_id   the run that put it there.
     ids      these rows.
     """
 
-    reason: str = ""
+    reasons: tuple[str, ...] = ()
     file: str = ""
     run_id: str = ""
     ids: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, reason: str, file: str, run_id: str, ids: Sequence[str]) -> Selection:
+        """What a user asks for; "" for what is not stated."""
+        return cls((reason,) if reason else (), file, run_id, tuple(ids))
+
     def condition(self) -> str:
         """SQL over `headwater.quarantine`."""
         parts = ["path IS NOT NULL"]
-        if self.reason:
-            parts.append(f"list_contains(reasons, {literal(self.reason)})")
+        if self.reasons:
+            parts.append(f"list_has_any(reasons, [{', '.join(map(literal, self.reasons))}])")
         if self.file:
             parts.append(f"contains(path, {literal(self.file)})")
         if self.run_id:
@@ -83,6 +89,8 @@ class Request:
 class Replay:
     """A replay between its phases. See `ComputedStep`.
 
+    inputs          where the datasets stand that it refers to.
+    aside           the rows that rules across rows keep from landing; None without any.
     rows_table      the replayed rows: id, file_id, record, in order.
     changes_table   what they change in the table, as `writing.py` says it.
     broken          rule -> rows that still break it.
@@ -90,6 +98,7 @@ class Replay:
 
     identity: StepIdentity
     dataset: SourceDataset
+    inputs: dict[DatasetName, Position] = field(default_factory=dict)
     awaiting: tuple[DatasetName, ...] = ()
     columns: dict[str, Type] = field(default_factory=dict)
     verdict: Verdict | None = None
@@ -98,8 +107,7 @@ class Replay:
     changes_table: str = ""
     changes: dict[Change, int] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
-    repeats: int = 0
-    deduplicated: int = 0
+    aside: Aside | None = None
     row_count: int = 0
     notes: list[str] = field(default_factory=list)
     temp_tables: list[str] = field(default_factory=list)
@@ -122,16 +130,16 @@ class Replay:
         commit.end_quarantine(i.dataset, i.table, done, "replayed", i.run_id, i.step)
         landed, updated = self._count(Change.LANDED), self._count(Change.UPDATED)
         unchanged = self._count(Change.UNCHANGED)
-        placed = verdict.count(Fate.LANDED) - self.repeats
+        placed = verdict.count(Fate.LANDED) - (self.aside.count if self.aside else 0)
         ledger = Ledger(
             dataset=i.dataset,
             received=verdict.received,
             landed=landed,
             updated=updated,
             unchanged=unchanged,
-            deduplicated=placed - landed - updated - unchanged + self.deduplicated,
-            dropped=verdict.count(Fate.DROPPED),
-            quarantined=verdict.count(Fate.QUARANTINED) + self.repeats - self.deduplicated,
+            deduplicated=placed - landed - updated - unchanged + self._fate(Fate.DEDUPLICATED),
+            dropped=self._fate(Fate.DROPPED),
+            quarantined=self._fate(Fate.QUARANTINED),
             rows_before=before,
             rows_after=commit.count(table),
             nulled=verdict.nulled,
@@ -143,7 +151,7 @@ class Replay:
             i,
             ledger,
             columns=self._types,
-            inputs={},
+            inputs=self.inputs,
             definition=json.dumps(self.dataset.definition.model_dump(mode="json"), default=str),
             is_changed=written > 0,
         )
@@ -152,6 +160,15 @@ class Replay:
     @property
     def _types(self) -> dict[str, str]:
         return {name: kind.sql for name, kind in self.columns.items()}
+
+    @property
+    def leaving(self) -> int:
+        """How many rows leave quarantine."""
+        return 0 if self.verdict is None else self.verdict.received - self._fate(Fate.QUARANTINED)
+
+    def _fate(self, fate: Fate) -> int:
+        assert self.verdict is not None
+        return self.verdict.count(fate) + (self.aside.fates.get(fate, 0) if self.aside else 0)
 
     def _count(self, change: Change) -> int:
         return self.changes.get(change, 0)
@@ -218,13 +235,21 @@ def open_rows(table: str) -> str:
     )
 
 
-def replay(lake: Lake, identity: StepIdentity, dataset: SourceDataset, request: Request) -> Replay:
+def replay(
+    lake: Lake,
+    identity: StepIdentity,
+    dataset: SourceDataset,
+    request: Request,
+    inputs: Mapping[DatasetName, Position] | None = None,
+) -> Replay:
     """Judge quarantined rows again: the compute phase of a replay. Without rows to replay its
     `verdict` is None.
 
+    inputs   where the datasets stand that it refers to; they are in the session under their names.
+
     Raises HeadwaterError where a fix does not bind, names no field, or its file does not fit.
     """
-    step = Replay(identity, dataset)
+    step = Replay(identity, dataset, dict(inputs or {}))
     try:
         _refuse_history(dataset)
         fields = _pick_rows(lake.con, step, request)
@@ -238,7 +263,7 @@ def replay(lake: Lake, identity: StepIdentity, dataset: SourceDataset, request: 
         step.verdict = judge(lake.con, compiled, relation, step.judged_table)
         _explain(lake.con, step, compiled)
         _set_columns(step, compiled)
-        _find_repeats(lake.con, step)
+        _look_across(lake.con, step, compiled)
         _end(lake.con, step)
         _work_out(lake.con, step, compiled)
     except duckdb.Error as error:
@@ -474,40 +499,53 @@ def _merges(definition: FileDataset) -> bool:
     )
 
 
-def _find_repeats(con: duckdb.DuckDBPyConnection, step: Replay) -> None:
-    """Mark the rows whose key is there already, where they cannot take its place."""
-    definition = step.dataset.definition
-    table = _temp(step, "replay_repeats")
-    query = "SELECT NULL::BIGINT AS _id WHERE FALSE"
-    if definition.key and not _merges(definition):
-        row_id = unused("_id", definition.key)
-        rows = (
-            f"SELECT {column_list(definition.key)}, {ident(_NUMBER)} AS {ident(row_id)} "
-            f"FROM {_rows(step)} WHERE _fate = {Fate.LANDED.value}"
+def _look_across(con: duckdb.DuckDBPyConnection, step: Replay, compiled: Compiled) -> None:
+    """Find the rows that break rules across rows: that repeat a key whose row they cannot take
+    the place of, say."""
+    definition, expected = step.dataset.definition, step.identity.expected
+    rules = across_rules(
+        step.dataset.contract, otherwise=Remedy.QUARANTINE, with_key=not _merges(definition)
+    )
+    if not rules:
+        return
+    names = columns_of(rules)
+    row_id = unused("_id", names)
+    there = {name.lower() for name, _ in compiled.columns}
+    picked = [ident(n) if n.lower() in there else f"NULL AS {ident(n)}" for n in names]
+    rows = (
+        f"(SELECT {', '.join(picked)}, {ident(_NUMBER)} AS {ident(row_id)} FROM {_rows(step)} "
+        f"WHERE _fate = {Fate.LANDED.value})"
+    )
+    tables = (_temp(step, "replay_across"), _temp(step, "replay_aside"))
+    step.aside = look_across(con, rules, rows, at(expected) if expected else None, row_id, tables)
+    if step.aside is None:
+        return
+    kept = {rule.code: rule for rule in rules if rule.fate is not Fate.DEDUPLICATED}
+    broken = {code: count for code, count in step.aside.broken.items() if code in kept}
+    failing = [code for code in broken if kept[code].fate is Fate.FAILED]
+    if failing:
+        raise ContractBroken(
+            f"rows break rules that say fail: {', '.join(failing)}",
+            where=str(step.identity.dataset),
+            hint="fix them, or choose another remedy",
         )
-        expected = step.identity.expected
-        query = repeated_keys(rows, definition.key, at(expected) if expected else None, row_id)
-    con.execute(f"CREATE TEMP TABLE {ident(table)} AS {query}")
-    row = con.execute(f"SELECT count(*) FROM {ident(table)}").fetchone()
-    step.repeats = int(row[0]) if row else 0
-    if step.repeats and definition.duplicates is OnDuplicate.KEEP_FIRST:
-        step.deduplicated = step.repeats
-    elif step.repeats:
-        step.broken = {**step.broken, "key.duplicate": step.repeats}
+    step.broken = {**step.broken, **broken}
 
 
 def _placed(step: Replay) -> str:
     """Which judged rows have a place in the table, as a SQL condition."""
-    repeats = ident(f"replay_repeats_{step.identity.step}")
-    return f"_fate = {Fate.LANDED.value} AND {ident(_NUMBER)} NOT IN (SELECT _id FROM {repeats})"
+    placed = f"_fate = {Fate.LANDED.value}"
+    if step.aside:
+        placed += f" AND {ident(_NUMBER)} NOT IN (SELECT _id FROM {ident(step.aside.table)})"
+    return placed
 
 
 def _end(con: duckdb.DuckDBPyConnection, step: Replay) -> None:
     """Mark the rows that leave quarantine: all but those that still break a rule."""
     stays = f"_fate = {Fate.QUARANTINED.value}"
-    if step.repeats and not step.deduplicated:
-        repeats = ident(f"replay_repeats_{step.identity.step}")
-        stays += f" OR {ident(_NUMBER)} IN (SELECT _id FROM {repeats})"
+    if step.aside:
+        kept = f"SELECT _id FROM {ident(step.aside.table)} WHERE _fate = {Fate.QUARANTINED.value}"
+        stays += f" OR {ident(_NUMBER)} IN ({kept})"
     con.execute(
         f"UPDATE {ident(step.rows_table)} SET ended = TRUE WHERE id NOT IN "
         f"(SELECT {ident(_ID)} FROM {_rows(step)} WHERE {stays})"

@@ -19,8 +19,9 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from headwater.contract.across import references
 from headwater.contract.checks import CheckHeader
-from headwater.contract.contract import ColumnType, Contract, OnDuplicate
+from headwater.contract.contract import ColumnType, Contract, OnDuplicate, Remedy
 from headwater.contract.definition import Definition, Scalar, Words
 from headwater.contract.types import Type
 from headwater.errors import Mistake, suggestion
@@ -386,12 +387,38 @@ def _unsound_writing(dataset: FileDataset) -> Iterator[tuple[tuple[str, ...], st
             f"`latest by {dataset.latest_by}`: there is no such column",
             suggestion(dataset.latest_by, dataset.columns) or "add it to `columns`",
         )
+    yield from _unsound_across(dataset)
     taken = [name for name in VALIDITY if name in folded]
     if write is Write.HISTORY and taken:
         yield (
             ("columns", taken[0]),
             f"a history has a column {taken[0]!r} of its own",
             f"give this one another name: {{from: {taken[0]}}}",
+        )
+
+
+def _unsound_across(dataset: FileDataset) -> Iterator[tuple[tuple[str, ...], str, str]]:
+    """What of its rules across rows cannot work: (which key, why, what to do)."""
+    gives_way = dataset.duplicates in (OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
+    for name, column in dataset.columns.items():
+        if column.unique and (gives_way or dataset.write in (Write.UPSERT, Write.HISTORY)):
+            yield (
+                ("columns", name, "unique"),
+                "`unique` cannot be had where rows take each other's place: a value may move from "
+                "one key to another",
+                "put it on a model that reads this dataset",
+            )
+    waits = [
+        rule.columns[0]
+        for rule in references(dataset, Remedy.QUARANTINE)
+        if rule.remedy is Remedy.QUARANTINE
+    ]
+    if waits and dataset.write is Write.HISTORY and not dataset.latest_by:
+        yield (
+            ("columns", waits[0], "references"),
+            "a history that goes by when rows landed has no place for rows that wait for what "
+            "they refer to",
+            "state `on_duplicate: latest by COLUMN`, or {to: …, otherwise: warn}",
         )
 
 
@@ -548,7 +575,8 @@ class Dataset:
 
     @property
     def inputs(self) -> tuple[DatasetName, ...]:
-        return ()
+        """The datasets that it needs: those that its columns refer to."""
+        return tuple(dict.fromkeys(r.dataset for r in self.contract.references.values()))
 
     def place_of(self, path: KeyPath) -> Place:
         """Where a part of the contract stands: of `("columns", "fare", "min")`, say. The column
@@ -605,7 +633,7 @@ class SqlModel(Dataset):
     @property
     def inputs(self) -> tuple[DatasetName, ...]:
         own = [DatasetName(ref.schema, ref.name) for ref in self.query.tables]
-        return tuple(dict.fromkeys([*own, *_read_by(self.functions)]))
+        return tuple(dict.fromkeys([*own, *_read_by(self.functions), *super().inputs]))
 
     @property
     def words(self) -> frozenset[str]:
@@ -643,7 +671,7 @@ class PythonModel(Dataset):
     @property
     def inputs(self) -> tuple[DatasetName, ...]:
         own = [p.dataset for p in self.parameters]
-        return tuple(dict.fromkeys([*own, *_read_by(self.functions)]))
+        return tuple(dict.fromkeys([*own, *_read_by(self.functions), *super().inputs]))
 
 
 def _read_by(functions: Iterable[Function]) -> list[DatasetName]:

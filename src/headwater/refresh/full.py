@@ -13,16 +13,18 @@ from pathlib import Path
 
 import duckdb
 
+from headwater.contract.across import AcrossRule, across_rules
 from headwater.contract.compile import Compiled, Fate, compile_contract, unused
-from headwater.contract.contract import Contract, OnDuplicate, Remedy
+from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine import python_model
 from headwater.engine.judge import (
+    Aside,
     Verdict,
     count_reasons,
     explain,
     judge,
-    repeated_keys,
+    look_across,
     sample_rows,
 )
 from headwater.engine.limits import BuildLimits, limited
@@ -67,7 +69,7 @@ class FullBuild:
     columns: dict[str, Type] = field(default_factory=dict)
     verdict: Verdict | None = None
     row_count: int = 0
-    deduplicated: int = 0
+    aside: Aside | None = None
     broken: dict[str, int] = field(default_factory=dict)
     checks: list[tuple[str, Remedy]] = field(default_factory=list)
     quarantine: str = ""
@@ -89,8 +91,8 @@ class FullBuild:
             dataset=self.identity.dataset,
             received=verdict.received if verdict else self.row_count,
             landed=landed,
-            deduplicated=self.deduplicated,
-            dropped=verdict.count(Fate.DROPPED) if verdict else 0,
+            deduplicated=self._count(Fate.DEDUPLICATED),
+            dropped=self._count(Fate.DROPPED),
             quarantined=self._write_quarantine(commit),
             removed=removed,
             rows_before=before,
@@ -113,6 +115,10 @@ class FullBuild:
     @property
     def types(self) -> dict[str, str]:
         return {name: kind.sql for name, kind in self.columns.items()}
+
+    def _count(self, fate: Fate) -> int:
+        of_rows = self.verdict.count(fate) if self.verdict else 0
+        return of_rows + (self.aside.fates.get(fate, 0) if self.aside else 0)
 
     def _replace_content(self, commit: Commit) -> tuple[int, int, int]:
         """Put the result in place of what was there: (rows before, removed, landed)."""
@@ -260,8 +266,10 @@ def _judge(
             f"FROM {ident(table)} WHERE _fate = {Fate.LANDED.value}"
         ).fetchone()
     build.row_count = int(made[0]) if made else 0
-    if contract.key:
-        _check_key(con, build, contract)
+    rules = across_rules(contract, otherwise=Remedy.FAIL)
+    if rules:
+        build.checks += [(rule.code, rule.remedy) for rule in rules if rule.remedy]
+        _look_across(con, build, rules)
 
 
 def _as_stored(columns: Mapping[str, Type]) -> str:
@@ -337,46 +345,85 @@ class BrokenBuild(ContractBroken):
         self.checks = check_rows(build.identity, build.checks, build.broken, build.samples)
 
 
-_KEPT = (OnDuplicate.KEEP_FIRST, OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
-
-
-def _check_key(con: duckdb.DuckDBPyConnection, build: FullBuild, contract: Contract) -> None:
-    key = list(contract.key)
+def _look_across(
+    con: duckdb.DuckDBPyConnection, build: FullBuild, rules: tuple[AcrossRule, ...]
+) -> None:
+    """Find the rows that break rules across rows, and do with them what those say."""
     rows, number = _numbered(build)
-    kept, by = contract.duplicates, contract.latest_by
-    ordered = [by] if by and by.lower() not in {name.lower() for name in key} else []
-    picked = f"SELECT {column_list([*key, *ordered])}, {ident(number)} FROM {rows}"
-    keeps = "last" if kept is OnDuplicate.KEEP_LAST else "first"
-    repeats = repeated_keys(picked, key, None, number, keeps=keeps, by=by)
-    found = con.execute(f"SELECT count(*) FROM ({repeats})").fetchone()
-    count = int(found[0]) if found else 0
-    build.checks.append(("key.duplicate", Remedy.FAIL))
-    if not count:
+    step = build.identity.step
+    tables = (f"broken_across_{step}", f"aside_{step}")
+    build.temp_tables += tables
+    aside = look_across(con, rules, rows, None, number, tables)
+    if aside is None:
         return
-    if kept in _KEPT:
-        con.execute(
-            f"CREATE OR REPLACE TABLE {build.result} AS SELECT {column_list(build.columns)} "
-            f"FROM {rows} WHERE {ident(number)} NOT IN ({repeats})"
-        )
-        build.deduplicated = count
-        build.verdict = build.verdict or Verdict(table="", fates={Fate.LANDED: build.row_count})
-        build.row_count -= count
+    for rule in rules:
+        count = aside.broken.get(rule.code, 0)
+        if count and rule.fate is not Fate.DEDUPLICATED:
+            build.broken[rule.code] = count
+            build.samples[rule.code] = _samples(con, build, rows, number, tables[0], rule)
+    failing = [rule for rule in rules if rule.fate is Fate.FAILED and rule.code in aside.broken]
+    if failing:
+        failed = sum(aside.broken[rule.code] for rule in failing)
+        names = ", ".join(f"{rule.code} ({rule.must})" for rule in failing)
+        received = build.verdict.received if build.verdict else build.row_count
+        raise BrokenBuild(build, failed, received, names, _advice_across(failing))
+    if not aside.count:
         return
-    build.broken["key.duplicate"] = count
-    build.samples["key.duplicate"] = [
-        row[0]
-        for row in con.execute(
-            f"SELECT CAST(to_json(t) AS VARCHAR) FROM (SELECT {column_list(build.columns)} "
-            f"FROM {rows} WHERE {ident(number)} IN ({repeats}) LIMIT 20) t"
-        ).fetchall()
-    ]
-    raise BrokenBuild(
-        build,
-        count,
-        count,
-        f"the key ({', '.join(key)}): it is there already",
-        "group by the key, or set `on_duplicate: keep first`",
+    build.aside = aside
+    build.verdict = build.verdict or Verdict(table="", fates={Fate.LANDED: build.row_count})
+    if aside.fates.get(Fate.QUARANTINED):
+        _quarantine_aside(con, build, rows, number, aside)
+    gone = f"SELECT _id FROM {ident(aside.table)}"
+    con.execute(
+        f"CREATE OR REPLACE TABLE {build.result} AS SELECT {column_list(build.columns)} "
+        f"FROM {rows} WHERE {ident(number)} NOT IN ({gone})"
     )
+    build.row_count -= aside.count
+
+
+def _samples(
+    con: duckdb.DuckDBPyConnection,
+    build: FullBuild,
+    rows: str,
+    number: str,
+    codes: str,
+    rule: AcrossRule,
+) -> list[str]:
+    """Some of the rows that break a rule across rows, as JSON texts."""
+    broken = f"SELECT _id FROM {ident(codes)} WHERE code = {literal(rule.code)}"
+    found = con.execute(
+        f"SELECT CAST(to_json(t) AS VARCHAR) FROM (SELECT {column_list(build.columns)} "
+        f"FROM {rows} WHERE {ident(number)} IN ({broken}) LIMIT 20) t"
+    ).fetchall()
+    return [row[0] for row in found]
+
+
+def _advice_across(failing: list[AcrossRule]) -> str:
+    if any(rule.code == "key.duplicate" for rule in failing):
+        return "group by the key, or set `on_duplicate: keep first`"
+    return "`headwater show DATASET --failed` shows some of the rows; or set `otherwise: warn`"
+
+
+def _quarantine_aside(
+    con: duckdb.DuckDBPyConnection, build: FullBuild, rows: str, number: str, aside: Aside
+) -> None:
+    """Add the rows that rules across rows send to quarantine, numbered after all that were
+    judged by themselves."""
+    assert build.verdict is not None
+    picked = ", ".join(f"{ident(name)} := r.{ident(name)}" for name in build.columns)
+    query = (
+        f"SELECT {build.verdict.received} + 1 + r.{ident(number)} AS record, a.reasons, "
+        f"CAST(to_json(struct_pack({picked})) AS VARCHAR) AS content "
+        f"FROM (SELECT {column_list([*build.columns, number])} FROM {rows}) r "
+        f"JOIN {ident(aside.table)} a ON r.{ident(number)} = a._id "
+        f"WHERE a._fate = {Fate.QUARANTINED.value}"
+    )
+    if build.quarantine:
+        con.execute(f"INSERT INTO {ident(build.quarantine)} {query}")
+        return
+    build.quarantine = f"aside_{build.identity.step}_quarantine"
+    build.temp_tables.append(build.quarantine)
+    con.execute(f"CREATE TEMP TABLE {ident(build.quarantine)} AS {query}")
 
 
 def _numbered(build: FullBuild) -> tuple[str, str]:

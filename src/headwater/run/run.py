@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from headwater.analysis.checks import data_checks
 from headwater.analysis.fingerprint import fingerprint
 from headwater.analysis.graph import Graph, renames, select
+from headwater.contract.across import references
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
@@ -29,7 +30,7 @@ from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInpu
 from headwater.ingest.intake import Intake, Manner, decide_intake
 from headwater.ingest.land import land
 from headwater.ingest.landing import Landing
-from headwater.ingest.replay import Request, replay
+from headwater.ingest.replay import Request, Selection, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.state import Build, LandedFile, Position, Release, State
@@ -325,10 +326,16 @@ class _Run:
         lock = self.lock(name)
         step = StepReport(dataset=name, action="land", status="nothing", reason="no new files")
         self.steps[name] = step
+        if self.is_blocked(dataset, step):
+            lock.release()
+            return
         identity: StepIdentity | None = None
         try:
             self.take_over(dataset, mark)
             table = self.table(name, mark)
+            parents = self.parents(dataset)
+            if self.try_again(dataset, table, parents, step, lock):
+                lock = self.lock(name)
             for intake in _portions(self.intake(dataset, table, step)):
                 self.observer.started(name, "land", intake.reason)
                 identity = self.identity(name, table, mark, Action.LAND, intake.reason)
@@ -339,6 +346,7 @@ class _Run:
                     dataset,
                     intake,
                     [f for (t, _), f in self.state.files.items() if t == table],
+                    parents,
                     lambda path: self.observer.started(name, "land", path),
                 )
                 self.take_landing(step, landing, lock, started)
@@ -363,6 +371,55 @@ class _Run:
         step.seconds = time.monotonic() - started
         self.observer.done(step)
 
+    def parents(self, dataset: SourceDataset) -> dict[DatasetName, Position]:
+        """Where the datasets stand that a source refers to; they are put into the session."""
+        if any(self.group.waiting(given) for given in dataset.inputs):
+            self.flush()
+        for given in dataset.inputs:
+            if given not in self.positions:
+                raise HeadwaterError(
+                    f"{dataset.name} refers to {given}, which is not there yet",
+                    where=f"{dataset.file}:{dataset.line}",
+                    hint=f"land or build it too: headwater run --select +{dataset.name}",
+                )
+        self.place_inputs(dataset)
+        return {given: self.positions[given] for given in dataset.inputs}
+
+    def try_again(
+        self,
+        dataset: SourceDataset,
+        table: str,
+        parents: Mapping[DatasetName, Position],
+        step: StepReport,
+        lock: FileLock,
+    ) -> bool:
+        """Replay the rows that wait for what they refer to, where that has moved since they were
+        tried last; whether there were any, and the lock is let go of."""
+        name = dataset.name
+        build = self.state.builds.get((name, table))
+        codes = tuple(rule.code for rule in references(dataset.contract, Remedy.QUARANTINE))
+        if build is None or not codes or build.inputs == parents:
+            return False
+        started = time.monotonic()
+        reason = "rows that wait for what they refer to"
+        identity = self.identity(name, table, self.fingerprint(name), Action.REPLAY, reason)
+        self.make_functions(dataset)
+        request = Request(selection=Selection(reasons=codes))
+        again = replay(self.lake, identity, dataset, request, parents)
+        if again.verdict is None:
+            again.discard(self.lake)
+            return False
+        step.reason = "no new files, but rows that waited"
+        step.notes.append(
+            f"{counted(again.verdict.received, 'row')} waited for what they refer to; "
+            f"{again.leaving} of them came through"
+        )
+        step.broken = _sum_of(step.broken, again.broken)
+        step.seconds = time.monotonic() - started
+        self.group.add(again, lock)
+        self.flush()
+        return True
+
     def replay(self, dataset: SourceDataset, request: Request) -> None:
         """Replay quarantined rows of a dataset."""
         name = dataset.name
@@ -386,8 +443,10 @@ class _Run:
             self.schemas.setdefault(name, {n: t for n, t in known if n not in ORIGIN_COLUMNS})
             self.observer.started(name, "replay", "")
             identity = self.identity(name, table, mark, Action.REPLAY, "from quarantine")
+            self.parents(dataset)
             self.make_functions(dataset)
-            replayed = replay(self.lake, identity, dataset, request)
+            # Other rows may still wait for what has moved, so it counts as moved.
+            replayed = replay(self.lake, identity, dataset, request, build.inputs)
             step.notes += replayed.notes
             if replayed.verdict is None:
                 replayed.discard(self.lake)
@@ -510,14 +569,10 @@ class _Run:
         name = model.name
         if is_view(model) and any(self.group.waiting(given) for given in model.inputs):
             self.flush()  # a view names the snapshots of its inputs, so they must be committed
-        lost = [given for given in model.inputs if given in self.failed]
         step = StepReport(dataset=name, action="build", status="nothing", reason="up to date")
         self.steps[name] = step
         started = time.monotonic()
-        if lost:
-            step.status, step.reason = "blocked", f"{lost[0]} failed"
-            self.failed[name] = f"{lost[0]}, which it reads, failed"
-            self.observer.done(step)
+        if self.is_blocked(model, step):
             return
         identity: StepIdentity | None = None
         lock: FileLock | None = None
@@ -560,6 +615,16 @@ class _Run:
             step.seconds = time.monotonic() - started
             if step.status in ("nothing", "failed"):
                 self.observer.done(step)
+
+    def is_blocked(self, dataset: Dataset, step: StepReport) -> bool:
+        """Whether something that a dataset needs failed; it is noted."""
+        lost = next((given for given in dataset.inputs if given in self.failed), None)
+        if lost is None:
+            return False
+        step.status, step.reason = "blocked", f"{lost} failed"
+        self.failed[dataset.name] = f"{lost}, which it reads, failed"
+        self.observer.done(step)
+        return True
 
     def decide(self, model: SqlModel | PythonModel) -> tuple[Decision, str]:
         """What the model needs, and its fingerprint; its inputs are put into the session where
@@ -654,15 +719,17 @@ class _Run:
         if model.name not in self.schemas:
             self.schemas[model.name] = schema
 
-    def place_inputs(self, model: SqlModel | PythonModel) -> None:
+    def place_inputs(self, dataset: Dataset) -> None:
         """Put each input into the session under its name: results of this group are there
         already, committed ones are views pinned to their snapshots."""
-        words = model.words if isinstance(model, SqlModel) else frozenset(ORIGIN_COLUMNS)
-        for given in model.inputs:
+        words: frozenset[str] = frozenset()
+        if not isinstance(dataset, SourceDataset):
+            words = dataset.words if isinstance(dataset, SqlModel) else frozenset(ORIGIN_COLUMNS)
+        for given in dataset.inputs:
             if self.group.waiting(given) or given not in self.positions:
                 continue
             names = self.seen(given, words)
-            self.refuse_missing(model, given, names)
+            self.refuse_missing(dataset, given, names)
             body = f"SELECT {column_list(names)} FROM {at(self.positions[given])}"
             if self.views.get(given) != body:
                 self.make_schema(given)
@@ -670,7 +737,7 @@ class _Run:
                     f"CREATE OR REPLACE VIEW {dotted('memory', *given)} AS {body}"
                 )
                 self.views[given] = body
-        self.make_functions(model)
+        self.make_functions(dataset)
 
     def make_functions(self, dataset: Dataset) -> None:
         """Make the functions that a dataset uses in the session; its inputs are there."""
@@ -691,9 +758,7 @@ class _Run:
         dataset = self.graph.datasets[given]
         return input_columns(dataset, self.schemas[given], self.present(given, words))
 
-    def refuse_missing(
-        self, model: SqlModel | PythonModel, given: DatasetName, names: Iterable[str]
-    ) -> None:
+    def refuse_missing(self, dataset: Dataset, given: DatasetName, names: Iterable[str]) -> None:
         """Raise where an input that this run does not make lacks columns that it should have."""
         if given not in self.outdated:
             return
@@ -703,8 +768,8 @@ class _Run:
         if build and missing:
             raise HeadwaterError(
                 f"{given} is built by an earlier definition, without {missing[0]!r}",
-                where=f"{model.file}:{model.line}",
-                hint=f"build it too: headwater run --select +{model.name}",
+                where=f"{dataset.file}:{dataset.line}",
+                hint=f"build it too: headwater run --select +{dataset.name}",
             )
 
     def present(self, given: DatasetName, words: frozenset[str]) -> frozenset[str]:
@@ -740,7 +805,7 @@ class _Run:
             for below in self.graph.downstream([name]) - {name}:
                 if below in self.steps and self.group.waiting(below) is None:
                     self.failed.setdefault(below, f"{name}, which it reads, failed")
-            if not isinstance(outcome.step, Landing):
+            if step.action != "land":
                 self.observer.done(step)
             return
         self.committed += 1
@@ -752,7 +817,7 @@ class _Run:
             self.schemas.setdefault(
                 name, {n: t for n, t in types.items() if n not in ORIGIN_COLUMNS}
             )
-        else:
+        if step.action != "land":
             self.observer.done(step)
 
     def fail(
