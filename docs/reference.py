@@ -242,6 +242,10 @@ def contracts_page() -> str:
         + first_sentence(contract.OnDuplicate)
         + "\n\n"
         + words(contract.OnDuplicate)
+        + "\n## `survivorship`\n\n"
+        + first_sentence(contract.Survivor)
+        + "\n\n"
+        + words(contract.Survivor)
         + "\n## `unexpected_columns`\n\n"
         + first_sentence(contract.UnexpectedColumns)
         + "\n\n"

@@ -73,6 +73,10 @@ class OnDuplicate(StrEnum):
     """The step fails. The default on models."""
 
 
+KEPT = (OnDuplicate.KEEP_FIRST, OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
+"""What makes one row of those with the same key."""
+
+
 class MissingColumn(StrEnum):
     """What it means that a file does not have a column of the contract at all."""
 
@@ -328,6 +332,58 @@ def _as_reference(value: Any) -> Any:
     return {"to": value} if isinstance(value, str) else value
 
 
+class Survivor(StrEnum):
+    """Which value a column takes where several rows with the same key become one."""
+
+    LATEST = "latest"
+    """That of the latest row: by `on_duplicate: latest by COLUMN`, else the last one. With
+    `latest by COLUMN` of its own, that of the row with the greatest value there."""
+    NOT_NULL = "not null"
+    """The first that is not NULL, in the order in which `on_duplicate` prefers the rows."""
+    MOST_FREQUENT = "most frequent"
+    """The one that most of the rows have; NULL is none. Among equals the first, as above."""
+    FROM = "{from: [...], by: COLUMN}"
+    """The first that is not NULL, by where it is from: COLUMN names that, and the list says whom
+    to trust first. Whoever is not in the list comes last."""
+
+
+class Trust(Definition):
+    """Whom to trust first: `{from: [crm, shop], by: system}`."""
+
+    from_: Annotated[tuple[str, ...], BeforeValidator(_as_texts)] = Field(alias="from")
+    """What the rows are from, the most trusted first."""
+    by: str
+    """The column that says what a row is from."""
+
+
+class Survivorship(Definition):
+    """Which value of several rows with the same key a column takes."""
+
+    kind: Survivor
+    from_: tuple[str, ...] = ()
+    by: str = ""
+
+
+def _as_survivorship(value: Any) -> Any:
+    if value is None or isinstance(value, Survivorship):
+        return value
+    if isinstance(value, dict):
+        trust = Trust.model_validate(value)
+        return Survivorship(kind=Survivor.FROM, from_=trust.from_, by=trust.by)
+    words = str(value).split(maxsplit=2)
+    if [word.lower() for word in words[:2]] == ["latest", "by"] and len(words) == 3:
+        return Survivorship(kind=Survivor.LATEST, by=words[2].strip())
+    known = [kind.value for kind in Survivor if kind is not Survivor.FROM]
+    plain = " ".join(words).lower()
+    if plain in known:
+        return Survivorship(kind=Survivor(plain))
+    raise PydanticCustomError(
+        "survivorship",
+        "`survivorship` is one of {known}, latest by COLUMN, {shape}",
+        {"known": ", ".join(known), "shape": Survivor.FROM.value, "hint": suggestion(plain, known)},
+    )
+
+
 class Column(Part):
     """One column of a contract."""
 
@@ -372,6 +428,14 @@ class Column(Part):
     otherwise: OtherwiseOfColumn = None  # type: ignore[assignment]
     """The remedy where a rule of this column does not hold; or a value instead, as
     `{value: …}` or `{expression: …}`."""
+
+    survivorship: Annotated[
+        Survivorship | None,
+        BeforeValidator(_as_survivorship, json_schema_input_type=str | Trust | None),
+    ] = None
+    """Which value stays where several rows with the same key become one: `latest`,
+    `latest by COLUMN`, `not null`, `most frequent`, or `{from: [crm, shop], by: COLUMN}`. Default:
+    that of the row which `on_duplicate` keeps."""
 
     @model_validator(mode="before")
     @classmethod
@@ -554,6 +618,7 @@ class Contract(Definition):
         if self.on_duplicate and not self.key:
             raise PydanticCustomError("key", "`on_duplicate` needs a `key`")
         self._check_separators()
+        self._check_survivorship()
         keys = {name.lower() for name in self.key}
         for name, column in self.columns.items():
             if name.lower() in keys and column.otherwise is Remedy.NULL:
@@ -566,6 +631,29 @@ class Contract(Definition):
                     },
                 )
         return self
+
+    def _check_survivorship(self) -> None:
+        keys = {name.lower() for name in self.key}
+        for name, column in self.columns.items():
+            if column.survivorship is None:
+                continue
+            problem, hint = "", ""
+            if not (self.key and self.duplicates in KEPT):
+                problem = "`survivorship` is about rows with the same key that become one"
+                hint = "state a `key`, and `on_duplicate: keep first`, `keep last` or `latest by …`"
+            elif name.lower() in keys:
+                problem = "the rows of a key all have the same value here"
+            if problem:
+                raise PydanticCustomError(
+                    "survivorship",
+                    "{text}",
+                    {"text": problem, "path": ("columns", name, "survivorship"), "hint": hint},
+                )
+
+    @property
+    def survivors(self) -> dict[str, Survivorship]:
+        """Column -> which of several values it takes."""
+        return {n: c.survivorship for n, c in self.columns.items() if c.survivorship}
 
     def expressions(self) -> Iterator[tuple[KeyPath, str]]:
         """Every SQL expression that the contract holds, and where in it."""

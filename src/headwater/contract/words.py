@@ -20,6 +20,7 @@ from headwater.contract.contract import (
 )
 from headwater.contract.definition import Fill, Replacement
 from headwater.contract.rules import in_words
+from headwater.contract.survivorship import in_words as survivor_in_words
 from headwater.contract.types import Type
 
 
@@ -166,6 +167,8 @@ def _reading(column: Column, contract: Contract) -> Iterator[str]:
     meaning = column.missing_column or contract.missing_columns
     if meaning is not None:
         yield f"where a file does not have the column: {_MISSING[meaning]}"
+    if column.survivorship:
+        yield f"of several rows with the same key: {survivor_in_words(column.survivorship)}"
 
 
 def _listed(words: tuple[str, ...]) -> str:

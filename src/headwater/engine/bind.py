@@ -406,8 +406,19 @@ class _Binder:
                 for message, hint in _rule_problems(rule.check, schema, dataset, error):
                     self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
 
+    def bind_survivorship(self, dataset: Dataset, schema: Schema) -> None:
+        """The columns that survivorship goes by are there."""
+        known = {name.lower() for name in schema}
+        for name, rule in dataset.contract.survivors.items():
+            if rule.by and rule.by.lower() not in known:
+                message = f"survivorship goes by {rule.by!r}, and there is no such column"
+                path = ("columns", name, "survivorship")
+                hint = suggestion(rule.by, list(schema))
+                self.mistakes.append(self.project.mistake_of(dataset, path, message, hint))
+
     def bind_references(self, dataset: Dataset, schema: Schema) -> None:
         """What columns refer to is there, and can be compared with them."""
+        self.bind_survivorship(dataset, schema)
         for name, reference in dataset.contract.references.items():
             known = self.schemas.get(reference.dataset)
             if known is None:

@@ -135,7 +135,7 @@ def _finds_repeats(dataset: SourceDataset) -> bool:
     """Whether rows whose key came before are looked for one by one; where they take each other's
     place, the write mode does it."""
     definition = dataset.definition
-    if definition.write in (Write.UPSERT, Write.HISTORY):
+    if definition.write in (Write.UPSERT, Write.HISTORY) or definition.survivors:
         return False
     return definition.duplicates not in (OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
 

@@ -6,7 +6,9 @@ Memory: DuckDB's memory limit; what does not fit goes to disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from headwater.contract.survivorship import combined
 from headwater.contract.types import Type
 from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.errors import HeadwaterError
@@ -52,6 +54,13 @@ def work_out_changes(lake: Lake, landing: Landing, merging: Merging) -> None:
         key=tuple(_spelled(name, columns) for name in contract.key),
         by=_spelled(contract.latest_by, columns),
     )
+    if contract.survivors:
+        shape = replace(
+            shape,
+            survivors=lambda rows: combined(
+                contract, shape.content, f"({rows})", SEQ, also=[*shape.origin, SEQ]
+            ),
+        )
     table = f"changes_{landing.identity.step}"
     landing.temp_tables.append(table)
     query = merging(shape, _incoming(landing, shape), _existing(landing))

@@ -251,7 +251,7 @@ def replay(
     """
     step = Replay(identity, dataset, dict(inputs or {}))
     try:
-        _refuse_history(dataset)
+        _refuse_placeless(dataset)
         fields = _pick_rows(lake.con, step, request)
         if not fields:
             return step
@@ -281,14 +281,18 @@ def _temp(step: Replay, word: str) -> str:
     return table
 
 
-def _refuse_history(dataset: SourceDataset) -> None:
+def _refuse_placeless(dataset: SourceDataset) -> None:
+    """Raise where rows that are replayed have no place."""
     definition = dataset.definition
+    problem = ""
     if definition.write is Write.HISTORY and not definition.latest_by:
-        raise HeadwaterError(
-            "a history that goes by when rows landed has no place for rows that are replayed",
-            where=str(dataset.name),
-            hint="land them in a new file, or state `on_duplicate: latest by COLUMN`",
-        )
+        problem = "a history that goes by when rows landed has no place for rows that are replayed"
+        hint = "land them in a new file, or state `on_duplicate: latest by COLUMN`"
+    elif definition.survivors:
+        problem = "which values of a key survive is told from all its rows, so none can be replayed"
+        hint = "mend the file, and run: all of it is landed again"
+    if problem:
+        raise HeadwaterError(problem, where=str(dataset.name), hint=hint)
 
 
 # ---- picking and fixing --------------------------------------------------------------------

@@ -12,7 +12,7 @@ existing   the table's columns, and `THERE`, the row's id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -60,12 +60,14 @@ class Shape:
     origin    the columns that say where it came from.
     key       what names a row; () without.
     by        the column that orders the versions of a key; "" for the order of landing.
+    survivors incoming -> one row for each key, with `SEQ`; None: the newest row.
     """
 
     content: tuple[str, ...]
     origin: tuple[str, ...]
     key: tuple[str, ...] = ()
     by: str = ""
+    survivors: Callable[[str], str] | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def replace(shape: Shape, incoming: str, existing: str) -> str:
         return _exchanged(
             shape, _counted(shape, incoming, SEQ), _counted(shape, existing, THERE), [_NTH], True
         )
-    newest = _newest(shape, incoming, shape.key)
+    newest = shape.survivors(incoming) if shape.survivors else _newest(shape, incoming, shape.key)
     return _exchanged(shape, newest, existing, shape.key, False)
 
 

@@ -399,26 +399,43 @@ def _unsound_writing(dataset: FileDataset) -> Iterator[tuple[tuple[str, ...], st
 
 def _unsound_across(dataset: FileDataset) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """What of its rules across rows cannot work: (which key, why, what to do)."""
+    write = dataset.write
     gives_way = dataset.duplicates in (OnDuplicate.KEEP_LAST, OnDuplicate.LATEST)
+    gives_way = gives_way or bool(dataset.survivors)
     for name, column in dataset.columns.items():
-        if column.unique and (gives_way or dataset.write in (Write.UPSERT, Write.HISTORY)):
+        if column.unique and (gives_way or write in (Write.UPSERT, Write.HISTORY)):
             yield (
                 ("columns", name, "unique"),
                 "`unique` cannot be had where rows take each other's place: a value may move from "
                 "one key to another",
                 "put it on a model that reads this dataset",
             )
+    for name in dataset.survivors:
+        if write is not Write.REPLACE:
+            yield (
+                ("columns", name, "survivorship"),
+                f"`survivorship` cannot be had with `write: {write}`: what rows said that landed "
+                "before and gave way is not there any more",
+                "land all rows, and combine them in a model; or `write: replace`",
+            )
     waits = [
         rule.columns[0]
         for rule in references(dataset, Remedy.QUARANTINE)
         if rule.remedy is Remedy.QUARANTINE
     ]
-    if waits and dataset.write is Write.HISTORY and not dataset.latest_by:
+    if waits and write is Write.HISTORY and not dataset.latest_by:
         yield (
             ("columns", waits[0], "references"),
             "a history that goes by when rows landed has no place for rows that wait for what "
             "they refer to",
             "state `on_duplicate: latest by COLUMN`, or {to: …, otherwise: warn}",
+        )
+    if waits and dataset.survivors:
+        yield (
+            ("columns", waits[0], "references"),
+            "where several rows become one there is no place for rows that wait for what they "
+            "refer to",
+            "{to: …, otherwise: warn}; or combine the rows in a model",
         )
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import duckdb
 
-from headwater.contract.across import AcrossRule, across_rules
+from headwater.contract.across import AcrossRule, across_rules, uniques
 from headwater.contract.compile import Compiled, Fate, compile_contract, unused
-from headwater.contract.contract import Remedy
+from headwater.contract.contract import Contract, Remedy
+from headwater.contract.survivorship import combined
 from headwater.contract.types import Type, parse_type
 from headwater.engine import python_model
 from headwater.engine.judge import (
@@ -69,7 +70,7 @@ class FullBuild:
     columns: dict[str, Type] = field(default_factory=dict)
     verdict: Verdict | None = None
     row_count: int = 0
-    aside: Aside | None = None
+    aside: dict[Fate, int] = field(default_factory=dict)
     broken: dict[str, int] = field(default_factory=dict)
     checks: list[tuple[str, Remedy]] = field(default_factory=list)
     quarantine: str = ""
@@ -118,7 +119,7 @@ class FullBuild:
 
     def _count(self, fate: Fate) -> int:
         of_rows = self.verdict.count(fate) if self.verdict else 0
-        return of_rows + (self.aside.fates.get(fate, 0) if self.aside else 0)
+        return of_rows + self.aside.get(fate, 0)
 
     def _replace_content(self, commit: Commit) -> tuple[int, int, int]:
         """Put the result in place of what was there: (rows before, removed, landed)."""
@@ -267,9 +268,12 @@ def _judge(
         ).fetchone()
     build.row_count = int(made[0]) if made else 0
     rules = across_rules(contract, otherwise=Remedy.FAIL)
-    if rules:
-        build.checks += [(rule.code, rule.remedy) for rule in rules if rule.remedy]
-        _look_across(con, build, rules)
+    build.checks += [(rule.code, rule.remedy) for rule in rules if rule.remedy]
+    # What survives of the rows of a key is there before it is compared with other rows.
+    last = uniques(contract, Remedy.FAIL) if contract.survivors else ()
+    for part in (rules[: len(rules) - len(last)], last):
+        if part:
+            _look_across(con, build, contract, part)
 
 
 def _as_stored(columns: Mapping[str, Type]) -> str:
@@ -346,12 +350,15 @@ class BrokenBuild(ContractBroken):
 
 
 def _look_across(
-    con: duckdb.DuckDBPyConnection, build: FullBuild, rules: tuple[AcrossRule, ...]
+    con: duckdb.DuckDBPyConnection,
+    build: FullBuild,
+    contract: Contract,
+    rules: tuple[AcrossRule, ...],
 ) -> None:
     """Find the rows that break rules across rows, and do with them what those say."""
     rows, number = _numbered(build)
-    step = build.identity.step
-    tables = (f"broken_across_{step}", f"aside_{step}")
+    part = f"{build.identity.step}_{len(build.temp_tables)}"
+    tables = (f"broken_across_{part}", f"aside_{part}")
     build.temp_tables += tables
     aside = look_across(con, rules, rows, None, number, tables)
     if aside is None:
@@ -369,16 +376,37 @@ def _look_across(
         raise BrokenBuild(build, failed, received, names, _advice_across(failing))
     if not aside.count:
         return
-    build.aside = aside
     build.verdict = build.verdict or Verdict(table="", fates={Fate.LANDED: build.row_count})
     if aside.fates.get(Fate.QUARANTINED):
         _quarantine_aside(con, build, rows, number, aside)
-    gone = f"SELECT _id FROM {ident(aside.table)}"
+    for fate, count in aside.fates.items():
+        build.aside[fate] = build.aside.get(fate, 0) + count
     con.execute(
-        f"CREATE OR REPLACE TABLE {build.result} AS SELECT {column_list(build.columns)} "
-        f"FROM {rows} WHERE {ident(number)} NOT IN ({gone})"
+        f"CREATE OR REPLACE TABLE {build.result} AS {_left(build, contract, rows, number, aside)}"
     )
     build.row_count -= aside.count
+
+
+def _left(build: FullBuild, contract: Contract, rows: str, number: str, aside: Aside) -> str:
+    """SELECT the rows that are left; of those with the same key what survives."""
+    picked, row_id = column_list(build.columns), ident(number)
+    gone = f"SELECT _id FROM {ident(aside.table)}"
+    if not (contract.survivors and aside.fates.get(Fate.DEDUPLICATED)):
+        return f"SELECT {picked} FROM {rows} WHERE {row_id} NOT IN ({gone})"
+    key = column_list(contract.key)
+    repeats = f"{gone} WHERE _fate = {Fate.DEDUPLICATED.value}"
+    others = f"{gone} WHERE _fate <> {Fate.DEDUPLICATED.value}"
+    numbered = f"(SELECT {column_list([*build.columns, number])} FROM {rows})"
+    repeated = f"(SELECT DISTINCT {key} FROM {numbered} WHERE {row_id} IN ({repeats}))"
+    several = (
+        f"(SELECT * FROM {numbered} SEMI JOIN {repeated} USING ({key}) "
+        f"WHERE {row_id} NOT IN ({others}))"
+    )
+    return (
+        f"SELECT {picked} FROM {numbered} ANTI JOIN {repeated} USING ({key}) "
+        f"WHERE {row_id} NOT IN ({others}) UNION ALL "
+        f"SELECT * FROM ({combined(contract, build.columns, several, number)})"
+    )
 
 
 def _samples(
@@ -410,9 +438,10 @@ def _quarantine_aside(
     """Add the rows that rules across rows send to quarantine, numbered after all that were
     judged by themselves."""
     assert build.verdict is not None
+    before = build.verdict.received + build.aside.get(Fate.QUARANTINED, 0)
     picked = ", ".join(f"{ident(name)} := r.{ident(name)}" for name in build.columns)
     query = (
-        f"SELECT {build.verdict.received} + 1 + r.{ident(number)} AS record, a.reasons, "
+        f"SELECT {before} + row_number() OVER (ORDER BY a._id) AS record, a.reasons, "
         f"CAST(to_json(struct_pack({picked})) AS VARCHAR) AS content "
         f"FROM (SELECT {column_list([*build.columns, number])} FROM {rows}) r "
         f"JOIN {ident(aside.table)} a ON r.{ident(number)} = a._id "
