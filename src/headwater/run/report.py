@@ -63,6 +63,7 @@ class CheckReport:
     failed_rows  the rows that break it; None where it does not look at single rows.
     cause        why it does not hold; "" if it does.
     where        file:line of its definition.
+    hint         what next where it is broken; "" without.
     """
 
     name: str
@@ -74,6 +75,7 @@ class CheckReport:
     cause: str
     meaning: str
     where: str
+    hint: str = ""
     seconds: float = 0.0
 
     @property
@@ -92,6 +94,7 @@ class CheckReport:
             "cause": self.cause,
             "meaning": self.meaning,
             "defined_in": self.where,
+            "hint": self.hint,
             "seconds": round(self.seconds, 3),
         }
 

@@ -79,6 +79,7 @@ class Options:
     from_now  land without the files that are gone, where a new contract lands all again.
     replay    (dataset, what of its quarantine is replayed): instead of landing its new files.
     atomic    release nothing if anything fails.
+    moment    what ages are counted to, UTC without a zone; by default the run's beginning.
     """
 
     select: Sequence[str] = ()
@@ -88,6 +89,7 @@ class Options:
     replay: tuple[DatasetName, Request] | None = None
     atomic: bool = False
     command: str = "run"
+    moment: datetime | None = None
 
 
 def run(
@@ -155,7 +157,8 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
-        self.checker = Checker(self.lake, data_checks(self.project), self.observer)
+        moment = self.options.moment or self.started_at
+        self.checker = Checker(self.lake, data_checks(self.project), self.observer, moment)
         self.mark = self.lake.change_mark()
         self.state: State = self.lake.state()
         self.schemas.update(self.bound.schemas)
@@ -777,8 +780,9 @@ class _Run:
             self.look_again()
             decision = self.decide_release(self.state.released)
             if decision.is_empty and not (
-                self.records or self.committed or self.failed or self.checker.done
+                self.records or self.committed or self.failed or self.checker.news
             ):
+                report.held = decision.held
                 break
             try:
                 self.commit_release(report)
