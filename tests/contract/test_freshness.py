@@ -18,7 +18,6 @@ from headwater.engine.checks import evaluate
 from headwater.engine.session import connect
 from headwater.names import DatasetName
 from headwater.run.checks import check_release
-from headwater.run.run import Options, run
 from tests.conftest import Made
 
 NOW = datetime(2026, 1, 10, 12)
@@ -111,25 +110,11 @@ def test_its_meaning_in_words(warn, fail, meaning):
 # ---- as a check
 
 
-def run_at(made: Made, moment: datetime, **options):
-    """A run as if it were that moment, UTC."""
-    opened = hw.open_project(made.folder)
-    with opened.open_lake() as lake:
-        return run(
-            opened.project, opened.graph, opened.bound, lake, Options(moment=moment, **options)
-        )
-
-
 def check_data_at(made: Made, moment: datetime):
     """`check --data` as if it were that moment, UTC."""
     opened = hw.open_project(made.folder)
     with opened.open_lake() as lake:
         return check_release(opened.project, opened.graph, lake, moment=moment)
-
-
-def newest_snapshot(made: Made) -> int:
-    with hw.open_project(made.folder).read_lake() as lake:
-        return lake.newest_snapshot_id()
 
 
 def recorded(made: Made) -> list[tuple]:
@@ -160,7 +145,7 @@ datasets:
 
 def test_the_status_says_what_is_not_fresh(project, capsys):
     made = project({"data/a.csv": "id,seen\n1,2026-01-08\n2,2026-01-09\n"}, source=SOURCE)
-    run_at(made, NOW)
+    made.run_at(NOW)
     notes = []
     for moment in (datetime(2026, 1, 9, 23), NOW, datetime(2026, 1, 20)):
         assert status.command(Output(is_json=True), str(made.folder), moment) == 0
@@ -181,7 +166,7 @@ def test_the_status_says_what_is_not_fresh(project, capsys):
 
 def test_freshness_changes_no_fingerprint_so_it_judges_what_is_there(project, capsys):
     made = project({"data/a.csv": "id,seen\n1,2026-01-08\n"}, source=SOURCE)
-    run_at(made, NOW)
+    made.run_at(NOW)
     lines = [line for line in SOURCE.splitlines() if "freshness" not in line]
     made.write({"sources/s.yaml": "\n".join(lines)})
     assert made.run().status == "nothing"
@@ -260,45 +245,45 @@ FAILS = [("s.t.freshness", "broken", "fail")]
 
 
 def test_a_run_that_finds_nothing_new_commits_nothing(chain):
-    first = run_at(chain, NOW)
+    first = chain.run_at(NOW)
     assert (found(first), first.exit_code, first.release) == (FRESH, 0, 1)
-    snapshot = newest_snapshot(chain)
-    again = run_at(chain, NOW + timedelta(hours=3))
+    snapshot = chain.newest_snapshot()
+    again = chain.run_at(NOW + timedelta(hours=3))
     assert (found(again), again.exit_code, again.release) == (FRESH, 0, None)
-    assert newest_snapshot(chain) == snapshot
+    assert chain.newest_snapshot() == snapshot
     assert recorded(chain) == [("s.t", "held", "fail", None)]
-    assert run_at(chain, NOW, select=["m.x"]).checks == [], "it reads nothing that is selected"
+    assert chain.run_at(NOW, select=["m.x"]).checks == [], "it reads nothing that is selected"
 
 
 def test_a_dataset_grows_old_while_nothing_moves(chain):
     """Each state is told in each run and recorded once; the names stay as they are."""
-    run_at(chain, NOW)
+    chain.run_at(NOW)
     old = "its newest seen is 2026-01-10 00:00 (UTC), older than"
     warn, fail = datetime(2026, 1, 12), datetime(2026, 1, 14)
     for moment, told, code, status_ in (
         (warn, WARNS, 0, "succeeded"),
         (fail, FAILS, 1, "checks broken"),
     ):
-        first = run_at(chain, moment)
-        snapshot = newest_snapshot(chain)
-        for report in (first, run_at(chain, moment + timedelta(hours=1))):
+        first = chain.run_at(moment)
+        snapshot = chain.newest_snapshot()
+        for report in (first, chain.run_at(moment + timedelta(hours=1))):
             assert (found(report), report.exit_code, report.status) == (told, code, status_)
             assert (report.release, report.held, report.moves) == (None, {}, {})
             assert {step.status for step in report.steps} == {"nothing"}
-        assert newest_snapshot(chain) == snapshot
+        assert chain.newest_snapshot() == snapshot
     assert recorded(chain) == [
         ("s.t", "held", "fail", None),
         ("s.t", "broken", "warn", f"{old} 1 day"),
         ("s.t", "broken", "fail", f"{old} 3 days"),
     ]
     chain.write({"data/b.csv": "id,seen\n3,2026-01-13\n"})
-    mended = run_at(chain, fail)
+    mended = chain.run_at(fail)
     assert (found(mended), names(mended.moves)) == (FRESH, {"s.t", "m.x", "m.y"})
     assert len(recorded(chain)) == 4
 
 
 def test_what_is_too_old_is_held_back_with_what_reads_it(chain):
-    run_at(chain, NOW)
+    chain.run_at(NOW)
     chain.write(
         {
             "data/b.csv": "id,seen\n3,2026-01-11\n",
@@ -306,7 +291,7 @@ def test_what_is_too_old_is_held_back_with_what_reads_it(chain):
         }
     )
     moment = datetime(2026, 1, 20)
-    report = run_at(chain, moment)
+    report = chain.run_at(moment)
     assert (found(report), report.exit_code, report.status) == (FAILS, 1, "held back")
     assert names(report.held) == {"s.t", "m.x", "m.y"}
     assert names(report.moves) == {"n.other"}
@@ -315,27 +300,27 @@ def test_what_is_too_old_is_held_back_with_what_reads_it(chain):
         "its newest seen is 2026-01-11 00:00 (UTC), older than 3 days"
     )
     assert chain.ask("SELECT n FROM m.y") == [(2,)]
-    snapshot, rows = newest_snapshot(chain), recorded(chain)
-    again = run_at(chain, moment)
+    snapshot, rows = chain.newest_snapshot(), recorded(chain)
+    again = chain.run_at(moment)
     assert (found(again), again.exit_code, again.status) == (FAILS, 1, "held back")
     assert names(again.held) == {"s.t", "m.x", "m.y"}, "it waits, and each run says so"
-    assert (newest_snapshot(chain), recorded(chain)) == (snapshot, rows)
+    assert (chain.newest_snapshot(), recorded(chain)) == (snapshot, rows)
     chain.write({"sources/s.yaml": SOURCE.replace("fail_after: 3 days", "fail_after: 3 weeks")})
-    mended = run_at(chain, moment)
+    mended = chain.run_at(moment)
     assert (found(mended), mended.exit_code) == (WARNS, 0)
     assert names(mended.moves) == {"s.t", "m.x", "m.y"}
     assert chain.ask("SELECT n FROM m.y") == [(3,)]
 
 
 def test_a_warning_holds_back_nothing(chain):
-    report = run_at(chain, datetime(2026, 1, 12))
+    report = chain.run_at(datetime(2026, 1, 12))
     assert (found(report), report.exit_code, report.release) == (WARNS, 0, 1)
     assert names(report.moves) == {"s.t", "m.x", "m.y"}
 
 
 def test_with_warn_after_alone_it_never_fails(chain):
     chain.write({"sources/s.yaml": SOURCE.replace(", fail_after: 3 days", "")})
-    report = run_at(chain, datetime(2030, 1, 1))
+    report = chain.run_at(datetime(2030, 1, 1))
     assert (found(report), report.exit_code, report.release) == (WARNS, 0, 1)
 
 
@@ -347,7 +332,7 @@ def test_a_model_is_held_back_for_its_own_age_and_its_source_with_it(chain):
             "sources/s.yaml": SOURCE.replace("freshness:", "# freshness:"),
         }
     )
-    report = run_at(chain, NOW)
+    report = chain.run_at(NOW)
     (check,) = report.checks
     assert (check.name, check.fails, names(report.held)) == (
         "m.x.freshness",
@@ -361,17 +346,17 @@ def test_a_model_is_held_back_for_its_own_age_and_its_source_with_it(chain):
 
 def test_an_empty_dataset_is_not_fresh(chain):
     chain.write({"data/a.csv": "id,seen\n"})
-    report = run_at(chain, NOW)
+    report = chain.run_at(NOW)
     (check,) = report.checks
     assert (check.cause, check.fails) == ("it has no row with a seen", True)
 
 
 def test_checking_the_data_looks_at_its_age_and_records_it_once(chain):
-    run_at(chain, NOW)
-    snapshot = newest_snapshot(chain)
+    chain.run_at(NOW)
+    snapshot = chain.newest_snapshot()
     fresh = check_data_at(chain, NOW)
     assert (found(fresh), fresh.exit_code) == (FRESH, 0)
-    assert newest_snapshot(chain) == snapshot, "nothing new is told"
+    assert chain.newest_snapshot() == snapshot, "nothing new is told"
     for _ in range(2):
         old = check_data_at(chain, datetime(2026, 1, 20))
         assert (found(old), old.exit_code) == (FAILS, 1)
@@ -416,7 +401,7 @@ def test_the_commands_say_how_old_it_is_and_what_next(chain):
 
 
 def test_a_warning_of_age_is_shown_as_such_though_it_may_fail(chain):
-    run_at(chain, datetime(2026, 1, 12))
+    chain.run_at(datetime(2026, 1, 12))
     _, out, _ = chain.cli("checks", "--json")
     (row,) = json.loads(out)
     assert (row["status"], row["otherwise"]) == ("broken", "warn")

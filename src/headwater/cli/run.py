@@ -167,6 +167,8 @@ def _summary(out: Output, report: Report) -> None:
             out.line(f"renamed    {name}: it is now {new}", "yellow")
         else:
             out.line(f"removed    {name}: {why}", "yellow")
+    if report.expired:
+        out.line(f"expired    {counted(report.expired, 'row')} of quarantine, with their content")
     if report.refused:
         what = f"{counted(len(report.refused), 'file')} refused, tried again by the next run"
         out.line(f"{what}: {', '.join(list(report.refused)[:3])}", "yellow")
