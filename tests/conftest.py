@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 import headwater as hw
 from headwater.cli.main import app
+from headwater.run.run import Options, run
 
 # How long an example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,6 +46,17 @@ class Made:
 
     def run(self, **options: Any) -> Any:
         return hw.open_project(self.folder).run(**options)
+
+    def run_at(self, moment: datetime, **options: Any) -> Any:
+        """A run as if it were that moment, UTC, to all that counts ages."""
+        opened = hw.open_project(self.folder)
+        with opened.open_lake() as lake:
+            asked = Options(moment=moment, **options)
+            return run(opened.project, opened.graph, opened.bound, lake, asked)
+
+    def newest_snapshot(self) -> int:
+        with hw.open_project(self.folder).read_lake() as lake:
+            return lake.newest_snapshot_id()
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         return hw.open_project(self.folder).query(sql).rows()

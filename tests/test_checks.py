@@ -384,6 +384,7 @@ def test_checking_the_data_runs_all_checks_over_the_release_and_writes_nothing_e
         "cause": "",
         "meaning": "at least 1 row",
         "defined_in": "sources/s.yaml:5",
+        "hint": "",
         "seconds": report.as_dict()["checks"][0]["seconds"],
     }
     assert made.ask(WRITTEN) == before

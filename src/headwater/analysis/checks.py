@@ -1,9 +1,9 @@
 """The checks of a project that are no row rules, each as what is to be run.
 
-`checks/*.sql`, the row counts and the aggregates of contracts become one kind of value here: a
-query over some datasets. Each has a fingerprint of its own, which is no part of any dataset's,
-so a new or changed check is run again and nothing is rebuilt for it. Whether a check fails or
-only warns is left out of it: the finding is the same.
+`checks/*.sql`, the row counts, the aggregates and the freshness of contracts become one kind of
+value here: a query over some datasets. Each has a fingerprint of its own, which is no part of any
+dataset's, so a new or changed check is run again and nothing is rebuilt for it. Whether a check
+fails or only warns is left out of it: the finding is the same.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from enum import StrEnum
 
 from headwater.analysis.graph import Graph, select
 from headwater.contract.checks import CheckRemedy, RowCount, TableCheck
+from headwater.contract.freshness import Freshness, read_duration
 from headwater.errors import UnknownSelection, counted
 from headwater.names import DatasetName
-from headwater.project.definitions import Dataset, Function, Project, SqlCheck
+from headwater.project.definitions import Dataset, Function, Project, SourceDataset, SqlCheck
 from headwater.project.functions import used_in
 from headwater.sql.query import digest, expression_is_fickle, expression_words
-from headwater.sql.quote import dotted
+from headwater.sql.quote import dotted, ident
 
 
 class CheckKind(StrEnum):
@@ -31,21 +32,26 @@ class CheckKind(StrEnum):
     """One value; it holds where that is true."""
     COUNT = "count"
     """A number of rows, to be held against bounds."""
+    NEWEST = "newest"
+    """The newest moment, to be held against ages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataCheck:
     """One check.
 
-    code      what the results are recorded as: the file's name, `row_count` or `check.NAME`.
+    code      what the results are recorded as: the file's name, `row_count`, `check.NAME` or
+              `freshness`.
     dataset   whose contract it stands in; None for a check with a file of its own.
+    remedy    what follows where it does not hold; for an age the worst that may follow.
     inputs    the datasets that it reads.
     query     SQL over them, by their names.
     words     the columns that the query spells out.
     meaning   what must hold, in words.
+    hint      what next where it does not hold; "" where that is for its author to say.
     where     file:line.
     functions the functions of the project that it uses, callees first.
-    is_fickle whether it may find something else over the same data, because it asks the time.
+    is_fickle whether it may find something else over the same data, because the time counts.
     """
 
     code: str
@@ -58,8 +64,10 @@ class DataCheck:
     meaning: str
     where: str
     fingerprint: str
+    hint: str = ""
     tags: tuple[str, ...] = ()
     row_count: RowCount | None = None
+    freshness: Freshness | None = None
     functions: tuple[Function, ...] = ()
     is_fickle: bool = False
 
@@ -72,6 +80,11 @@ class DataCheck:
     def key(self) -> tuple[str | None, str]:
         """What its results are found by: dataset and code, as they are recorded."""
         return (str(self.dataset) if self.dataset else None, self.code)
+
+    def remedy_of(self, recorded: str) -> CheckRemedy:
+        """What follows from a result that was recorded with a remedy: for an age that remedy,
+        because the finding decides; else what the check says now."""
+        return CheckRemedy(recorded) if self.freshness else self.remedy
 
 
 def data_checks(project: Project) -> tuple[DataCheck, ...]:
@@ -91,6 +104,8 @@ def contract_checks(dataset: Dataset, functions: Mapping[str, Function]) -> Iter
         yield _row_count(dataset, contract.row_count)
     for number, check in enumerate(contract.checks):
         yield _aggregate(dataset, check, number, used_in(check.check, functions))
+    if contract.freshness:
+        yield _freshness(dataset, contract.freshness)
 
 
 def aggregate_query(dataset: DatasetName, expression: str) -> str:
@@ -165,6 +180,44 @@ def _aggregate(
         tags=dataset.tags,
         functions=functions,
         is_fickle=expression_is_fickle(check.check) or _are_fickle(functions),
+    )
+
+
+def _freshness(dataset: Dataset, freshness: Freshness) -> DataCheck:
+    ages = [
+        str(read_duration(age)) if age else ""
+        for age in (freshness.warn_after, freshness.fail_after)
+    ]
+    where = f"{dataset.file}:{dataset.place_of(('freshness',)).line}"
+    is_source = isinstance(dataset, SourceDataset)
+    mend = "land newer rows" if is_source else "see whether what it reads is fresh"
+    return DataCheck(
+        code="freshness",
+        dataset=dataset.name,
+        kind=CheckKind.NEWEST,
+        remedy=CheckRemedy.FAIL if freshness.fail_after else CheckRemedy.WARN,
+        inputs=(dataset.name,),
+        query=newest_query(dataset.name, freshness.column),
+        words=frozenset([freshness.column]),
+        meaning=freshness.meaning,
+        where=where,
+        fingerprint=digest("freshness", freshness.column.lower(), *ages),
+        hint=f"{mend}, or let it be older: `freshness` in {where}",
+        tags=dataset.tags,
+        freshness=freshness,
+        is_fickle=True,
+    )
+
+
+def newest_query(dataset: DatasetName, column: str) -> str:
+    """One row with the newest moment in a column, UTC; NULL without any. A date counts from its
+    beginning."""
+    # A year that Python does not have is infinitely far away.
+    return (
+        "SELECT CASE WHEN newest > DATE '9999-12-31' THEN TIMESTAMP 'infinity' "
+        "WHEN newest < DATE '0001-01-01' THEN TIMESTAMP '-infinity' "
+        "ELSE CAST(newest AS TIMESTAMP) END "
+        f"FROM (SELECT max({ident(column)}) AS newest FROM {dotted(*dataset)})"
     )
 
 

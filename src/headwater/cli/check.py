@@ -62,6 +62,8 @@ def _show(out: Output, report: DataReport) -> None:
     for check in report.checks:
         if check.status == "broken" and check.failed_rows:
             out.note(f"`headwater checks {check.name}` shows some of its rows")
+        if check.hint:
+            out.note(f"{check.name}: {check.hint}")
     broken = [check for check in report.checks if check.status == "broken"]
     waiting = [check for check in report.checks if check.status == "waiting"]
     words = f"release {report.release}: {counted(len(report.checks), 'check')}, "

@@ -53,7 +53,7 @@ def _newest(check: DataCheck, recorded: Sequence[CheckResult]) -> dict[str, Any]
     return {
         "check": check.name,
         "status": newest.status if newest else "not run yet",
-        "otherwise": check.remedy.value,
+        "otherwise": check.remedy_of(newest.remedy).value if newest else check.remedy.value,
         "checked_at": newest.checked_at.replace(microsecond=0) if newest else None,
         "trend": trend(own[:TREND]),
         "failed_rows": newest.failed_rows if newest else None,

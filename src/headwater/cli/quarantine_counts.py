@@ -14,6 +14,7 @@ def command(out: Output, dataset: str, project: str, limit: int) -> int:
             count_if(outcome = 'replayed') AS replayed,
             count_if(outcome = 'discarded') AS discarded,
             count_if(outcome = 'withdrawn') AS withdrawn,
+            count_if(outcome = 'expired') AS expired,
             count_if(outcome IS NULL) AS waiting
         FROM (SELECT *, unnest(reasons) AS reason FROM lake.headwater.quarantine) q
         LEFT JOIN lake.headwater.quarantine_outcomes o

@@ -16,9 +16,7 @@ from headwater.sources.batch import REASONS
 def command(out: Output, row: str, project: str) -> int:
     rows = fetch(project, f"SELECT * FROM {CURRENT_QUARANTINE} WHERE id = ?", [row])
     if not rows:
-        raise UnknownDataset(
-            f"no quarantined row {row!r}", hint="`headwater quarantine list` gives the ids"
-        )
+        raise UnknownDataset(f"no quarantined row {row!r}", hint=_hint(row, project))
     meanings = _meanings(project, rows[0]["dataset"])
     if out.is_json:
         out.json(
@@ -38,6 +36,19 @@ def command(out: Output, row: str, project: str) -> int:
         out.line()
         out.line(found["content"] or "")
     return 0
+
+
+def _hint(row: str, project: str) -> str:
+    """What became of a row that is not in quarantine."""
+    ended = fetch(
+        project,
+        "SELECT outcome, ended_at FROM lake.headwater.quarantine_outcomes WHERE id = ? "
+        "ORDER BY ended_at DESC LIMIT 1",
+        [row],
+    )
+    if not ended:
+        return "`headwater quarantine list` gives the ids"
+    return f"it was there, and {ended[0]['outcome']} on {ended[0]['ended_at']:%Y-%m-%d}"
 
 
 def _meanings(project: str, dataset: str) -> dict[str, str]:

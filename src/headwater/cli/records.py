@@ -22,8 +22,8 @@ CURRENT_QUARANTINE = """(
 )"""
 """The quarantined rows of the built tables that count now: a changed contract lands a source
 anew, and a model's rejected rows are computed with it. Without those that were replayed,
-discarded, or withdrawn because their file was landed again. The dataset is whoever has the built
-table now: it may have been renamed since."""
+discarded, withdrawn because their file was landed again, or expired. The dataset is whoever has
+the built table now: it may have been renamed since."""
 
 
 def fetch(project: str, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

@@ -122,6 +122,8 @@ class _Shower:
                 self.out.note("        warning: it is released all the same", "yellow")
             if check.failed_rows:
                 self.out.note(f"        hint: `headwater checks {check.name}` shows some", "cyan")
+            if check.hint:
+                self.out.note(f"        hint: {check.hint}", "cyan")
 
 
 def check_mark(check: CheckReport) -> tuple[str, str]:
@@ -165,6 +167,8 @@ def _summary(out: Output, report: Report) -> None:
             out.line(f"renamed    {name}: it is now {new}", "yellow")
         else:
             out.line(f"removed    {name}: {why}", "yellow")
+    if report.expired:
+        out.line(f"expired    {counted(report.expired, 'row')} of quarantine, with their content")
     if report.refused:
         what = f"{counted(len(report.refused), 'file')} refused, tried again by the next run"
         out.line(f"{what}: {', '.join(list(report.refused)[:3])}", "yellow")
@@ -177,7 +181,7 @@ def _summary(out: Output, report: Report) -> None:
             f"no release: what is released stays as it was, {report.seconds:.1f} s", "yellow bold"
         )
     elif report.checks:
-        broken = len(report.failing_checks)
+        broken = sum(check.status == "broken" for check in report.checks)
         words = counted(len(report.checks), "check")
         words += f" run, {broken} broken" if broken else " run, none broken"
         style = "yellow bold" if broken else "green"

@@ -10,12 +10,13 @@ from headwater.api import OpenProject, open_project
 from headwater.cli.output import Output
 from headwater.contract.checks import CheckRemedy
 from headwater.contract.freshness import Fresh
+from headwater.engine.checks import evaluate
 from headwater.errors import NoLake, counted
-from headwater.lake.checks import CheckResult, newest_results
+from headwater.lake.checks import CheckResult, newest_results, place
 from headwater.lake.commit import now
 from headwater.lake.lake import Lake
-from headwater.lake.query import describe_schema, newest
-from headwater.lake.state import State
+from headwater.lake.query import describe_schema
+from headwater.lake.state import Position, State
 from headwater.names import DatasetName
 
 
@@ -56,8 +57,11 @@ def command(out: Output, project: str, moment: datetime | None = None) -> int:
         [[row[key] for key in ("dataset", "state", "rows", "built_at", "note")] for row in rows],
     )
     for check, result in checks:
-        words = f"check {check.name}: {result.cause}, otherwise {check.remedy.value}"
-        out.line(words, "red" if check.remedy is CheckRemedy.FAIL else "yellow")
+        if check.freshness and result.inputs == _released(check, state):
+            continue  # it is judged anew, and stands in the table
+        remedy = check.remedy_of(result.remedy)
+        words = f"check {check.name}: {result.cause}, otherwise {remedy.value}"
+        out.line(words, "red" if remedy is CheckRemedy.FAIL else "yellow")
     for run_id in unfinished:
         out.note(f"run {run_id} did not finish; the next run goes on from what it committed")
     return 0
@@ -68,25 +72,34 @@ def _ages(
 ) -> dict[DatasetName, dict[str, Any]]:
     """How fresh the released datasets are whose contracts say how old they may be."""
     found = {}
-    for name, position in state.released.items():
-        dataset = opened.project.datasets.get(name)
-        freshness = dataset.contract.freshness if dataset else None
-        # What is released may be of a contract that did not have the column yet.
-        if freshness and freshness.column in dict(describe_schema(lake, position)):
-            latest = newest(lake, position, freshness.column)
-            found[name] = {
-                "state": freshness.judge(latest, moment).value,
-                "column": freshness.column,
-                "newest": latest,
-            }
+    for check in data_checks(opened.project):
+        freshness, released = check.freshness, _released(check, state)
+        if not freshness:
+            continue
+        for name, position in released.items():
+            there = {column.lower() for column, _ in describe_schema(lake, position)}
+            # What is released may be of a contract that did not have the column yet.
+            if freshness.column.lower() in there:
+                place(lake, name, position)
+                finding = evaluate(lake.con, check, moment)
+                found[name] = {
+                    "state": freshness.judge(finding.newest, moment).value,
+                    "column": freshness.column,
+                    "newest": finding.newest,
+                    "cause": finding.cause,
+                }
     return found
+
+
+def _released(check: DataCheck, state: State) -> dict[DatasetName, Position]:
+    """What a check reads, as it is released."""
+    return {name: state.released[name] for name in check.inputs if name in state.released}
 
 
 def _age_note(age: dict[str, Any] | None) -> str:
     if not age or age["state"] == Fresh.FRESH:
         return ""
-    newest_row = f"its newest {age['column']} is {age['newest']}" if age["newest"] else "no rows"
-    return f"not fresh ({age['state']}): {newest_row}"
+    return f"not fresh ({age['state']}): {age['cause']}"
 
 
 def _rows(
@@ -119,7 +132,7 @@ def _rows(
         note = failures.get(str(name), "").removeprefix(f"{name}: ")
         for check, result in broken:
             if (
-                check.remedy is CheckRemedy.FAIL
+                check.remedy_of(result.remedy) is CheckRemedy.FAIL
                 and newest
                 and newest.position != released
                 and result.inputs.get(name) == newest.position

@@ -1,6 +1,7 @@
 """Freshness: how old a dataset's newest row may be.
 
-Values only; asking a table for its newest row is not done here.
+Values only. What is asked of the rows is worked out in `analysis/checks.py`: to the runs it is a
+check like the others.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Fresh(StrEnum):
     FRESH = "fresh"
     """Its newest row is young enough."""
     WARN = "warn"
-    """Its newest row is older than `warn_after`."""
+    """Its newest row is older than `warn_after`; or there is none."""
     FAIL = "fail"
     """Its newest row is older than `fail_after`; or there is none."""
 
@@ -61,7 +62,7 @@ class Freshness(Definition):
     warn_after: Duration | None = None
     """The age from which on it is a warning: `36 hours`, `1 day`."""
     fail_after: Duration | None = None
-    """The age from which on it is a failure."""
+    """The age from which on the check fails, and holds back new rows and what reads them."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
@@ -86,3 +87,30 @@ class Freshness(Definition):
         if self.warn_after and age > read_duration(self.warn_after):
             return Fresh.WARN
         return Fresh.FRESH
+
+    @property
+    def meaning(self) -> str:
+        """What must hold, in words."""
+        most = self.fail_after or self.warn_after
+        words = f"its newest {self.column} is at most {most} old"
+        return f"{words}, a warning after {self.warn_after}" if self._has_both else words
+
+    @property
+    def _has_both(self) -> bool:
+        return self.warn_after is not None and self.fail_after is not None
+
+    def cause(self, newest: datetime | None, now: datetime) -> str:
+        """Why a dataset is not fresh, in words; "" if it is. See `judge`.
+
+        >>> freshness = Freshness(column="seen", warn_after="1 day")
+        >>> freshness.cause(datetime(2026, 1, 1, 10), datetime(2026, 1, 3))
+        'its newest seen is 2026-01-01 10:00 (UTC), older than 1 day'
+        """
+        found = self.judge(newest, now)
+        if found is Fresh.FRESH:
+            return ""
+        if newest is None:
+            return f"it has no row with a {self.column}"
+        bound = self.fail_after if found is Fresh.FAIL else self.warn_after
+        moment = newest.isoformat(sep=" ", timespec="minutes")
+        return f"its newest {self.column} is {moment} (UTC), older than {bound}"

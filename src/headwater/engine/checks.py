@@ -6,11 +6,13 @@ Memory: DuckDB's limit, and what does not fit goes to disk; in Python, SAMPLE_RO
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import duckdb
 
 from headwater.analysis.checks import CheckKind, DataCheck
-from headwater.contract.checks import RowCount
+from headwater.contract.checks import CheckRemedy, RowCount
+from headwater.contract.freshness import Fresh, Freshness
 from headwater.engine.macros import macro_sql
 from headwater.errors import counted, without_values
 from headwater.sql.quote import ident
@@ -27,21 +29,30 @@ class Finding:
 
     failed_rows   how many rows break it; None where it does not look at single rows.
     sample        some of them, as JSON texts, in the order of the check's query.
-    cause         why it does not hold, without values of rows; "" if it holds.
+    cause         why it does not hold, without values of rows but the newest moment of an age;
+                  "" if it holds.
+    remedy        what follows, where that is part of the finding; None: what the check says.
+    newest        the newest moment, UTC; None without any, and where the check asks for none.
     """
 
     holds: bool
     failed_rows: int | None = None
     sample: list[str] = field(default_factory=list)
     cause: str = ""
+    remedy: CheckRemedy | None = None
+    newest: datetime | None = None
 
 
 def evaluate(
-    con: duckdb.DuckDBPyConnection, check: DataCheck, rows_before: int | None = None
+    con: duckdb.DuckDBPyConnection,
+    check: DataCheck,
+    moment: datetime,
+    rows_before: int | None = None,
 ) -> Finding:
     """Run one check. Its datasets stand in the session under their names; the functions that it
     uses are made there.
 
+    moment        what ages are counted to, UTC, without a zone.
     rows_before   the rows that its dataset has where it is released; None: nothing to compare.
 
     A check that cannot be computed does not hold, and the finding tells the cause.
@@ -55,11 +66,23 @@ def evaluate(
     except duckdb.Error as error:
         return Finding(holds=False, cause=_cause(error))
     value = row[0] if row else None
+    if check.freshness:
+        return _aged(check.freshness, value, moment)
     if check.row_count:
         return _counted(check.row_count, int(value or 0), rows_before)
     if value is None:
         return Finding(holds=False, cause="it gives NULL: there was nothing to look at")
     return Finding(holds=bool(value), cause="" if value else f"not true: {check.meaning}")
+
+
+def _aged(freshness: Freshness, newest: datetime | None, moment: datetime) -> Finding:
+    found = freshness.judge(newest, moment)
+    return Finding(
+        holds=found is Fresh.FRESH,
+        cause=freshness.cause(newest, moment),
+        remedy=CheckRemedy.WARN if found is Fresh.WARN else None,
+        newest=newest,
+    )
 
 
 def _offending(con: duckdb.DuckDBPyConnection, check: DataCheck) -> Finding:

@@ -132,6 +132,23 @@ class Commit:
             f"(SELECT id FROM {ended} WHERE built_table = {literal(table)})",
         )
 
+    def forget_quarantine(
+        self, dataset: DatasetName, table: str, before: datetime, run_id: str, step: int
+    ) -> int:
+        """Forget the content of a built table's rows that were put into quarantine before a moment,
+        and end those that are open as expired. Earlier snapshots keep it. Returns how many ended.
+
+        It is the one thing that is changed in a state table: to forget is to take away.
+        """
+        which = f"quarantined_at < {literal(before)}"
+        ended = self.end_quarantine(dataset, table, which, "expired", run_id, step)
+        self.con.execute(
+            "UPDATE lake.headwater.quarantine SET content = NULL, fields = NULL "
+            f"WHERE built_table = {literal(table)} AND {which} "
+            "AND (content IS NOT NULL OR fields IS NOT NULL)"
+        )
+        return ended
+
     def empty(self, table: str) -> int:
         """Remove a built table's rows; earlier snapshots keep theirs. Returns how many."""
         return self._count_of(f"DELETE FROM {built(table)}")

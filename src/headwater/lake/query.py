@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from headwater.lake.state import STATE_TABLES, Position
 from headwater.names import DatasetName
 from headwater.project.definitions import Function
 from headwater.sql.query import table_parts
-from headwater.sql.quote import dotted, ident, literal
+from headwater.sql.quote import dotted, literal
 
 if TYPE_CHECKING:
     import pyarrow as pa  # 70 ms that only a query's result needs
@@ -295,12 +294,3 @@ def describe_schema(lake: Lake, position: Position) -> list[tuple[str, str]]:
 def sample(lake: Lake, position: Position, rows: int) -> pa.Table:
     """A few rows of a released dataset, in no order."""
     return lake.con.sql(f"SELECT * FROM {at(position)} LIMIT {int(rows)}").to_arrow_table()
-
-
-def newest(lake: Lake, position: Position, column: str) -> datetime | None:
-    """The newest moment in a column of a released dataset, UTC; None without any. A date counts
-    from its beginning."""
-    row = lake.con.execute(
-        f"SELECT CAST(max({ident(column)}) AS TIMESTAMP) FROM {at(position)}"
-    ).fetchone()
-    return row[0] if row else None

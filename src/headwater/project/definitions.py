@@ -99,6 +99,8 @@ class Settings(Definition):
     """How long the build of one model may take, in seconds. Default: no limit."""
     lock_timeout_s: float = Field(default=600.0, ge=0)
     """How long to wait for another process's commit."""
+    quarantine_retention_days: int | None = Field(default=None, ge=1, le=36_500)
+    """After how many days a run forgets what a quarantined row held. Default: never."""
     variables: dict[str, Annotated[Variable, BeforeValidator(_as_variable)]] = Field(
         default_factory=dict
     )

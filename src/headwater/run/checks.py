@@ -4,7 +4,8 @@ over the release as it stands.
 A check is run where its newest result is not about this: another fingerprint, other positions
 of what it reads, a failure that may have been mended, or a query that asks the time. Results are
 committed with the release that they are about; a run that is killed before leaves none, so the
-next one checks again.
+next one checks again. How old rows are is looked at in every run, and recorded where that tells
+something new: a run that finds what the last one found commits nothing for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -50,11 +52,24 @@ class _Done:
     inputs: Mapping[DatasetName, Position]
     seconds: float
 
+    @property
+    def remedy(self) -> CheckRemedy:
+        return self.finding.remedy or self.check.remedy
+
+    @property
+    def status(self) -> str:
+        return "held" if self.finding.holds else "broken"
+
+    @property
+    def fails(self) -> bool:
+        return not self.finding.holds and self.remedy is CheckRemedy.FAIL
+
 
 @dataclass
 class Checker:
     """The checks of a project, run over one candidate after the other.
 
+    moment     what ages are counted to, UTC, without a zone.
     is_alone   whether the candidate is the release itself, which is then compared with the
                one before; else what it would take the place of.
     done       check -> its newest result here.
@@ -63,6 +78,7 @@ class Checker:
     lake: Lake
     checks: tuple[DataCheck, ...]
     observer: Observer
+    moment: datetime
     is_alone: bool = False
     done: dict[str, _Done] = field(default_factory=dict)
     placed: dict[DatasetName, tuple[Position, tuple[str, ...]]] = field(default_factory=dict)
@@ -126,9 +142,9 @@ class Checker:
                     raise NotChecked(check.name)
                 self.known[key] = self.run(check, inputs, before)
             self.done[check.name] = self.known[key]
-            finding = self.known[key].finding
-            if not finding.holds and check.remedy is CheckRemedy.FAIL:
-                found.append(FailingCheck(check.name, frozenset(check.inputs), finding.cause))
+            if self.known[key].fails:
+                cause = self.known[key].finding.cause
+                found.append(FailingCheck(check.name, frozenset(check.inputs), cause))
         return found
 
     def run(
@@ -151,7 +167,7 @@ class Checker:
             if _is_relative(check):
                 (name,) = check.inputs
                 rows = self.rows_before(name, inputs[name], before)
-            finding = evaluate(self.lake.con, check, rows)
+            finding = evaluate(self.lake.con, check, self.moment, rows)
         return _Done(check, finding, inputs, time.monotonic() - started)
 
     def rows_before(
@@ -175,16 +191,29 @@ class Checker:
             report_of(self.done[check.name]) for check in self.checks if check.name in self.done
         ]
 
+    @property
+    def news(self) -> list[_Done]:
+        """The results that are to be recorded: all, but for those of ages that say the same of the
+        same rows as the newest that is recorded."""
+        return [done for done in self.done.values() if self.is_news(done)]
+
+    def is_news(self, done: _Done) -> bool:
+        before = self.recorded.get(done.check.key)
+        if before is None or done.check.freshness is None:
+            return True
+        told = (before.status, before.remedy, before.fingerprint, before.inputs)
+        return told != (done.status, done.remedy.value, done.check.fingerprint, done.inputs)
+
     def rows(self, run_id: str) -> list[dict[str, Any]]:
-        """The results as rows of `headwater.checks`."""
+        """The results that are to be recorded as rows of `headwater.checks`."""
         moment = now()
         return [
             {
                 "run_id": run_id,
                 "dataset": done.check.key[0],
                 "check_name": done.check.code,
-                "remedy": done.check.remedy.value,
-                "status": "held" if done.finding.holds else "broken",
+                "remedy": done.remedy.value,
+                "status": done.status,
                 "failed_rows": done.finding.failed_rows,
                 "sample": done.finding.sample or None,
                 "checked_at": moment,
@@ -192,7 +221,7 @@ class Checker:
                 "inputs": text_of(done.inputs),
                 "cause": done.finding.cause or None,
             }
-            for done in self.done.values()
+            for done in self.news
         ]
 
 
@@ -213,12 +242,13 @@ def report_of(done: _Done) -> CheckReport:
         name=check.name,
         dataset=check.dataset,
         reads=check.inputs,
-        remedy=check.remedy.value,
-        status="held" if finding.holds else "broken",
+        remedy=done.remedy.value,
+        status=done.status,
         failed_rows=finding.failed_rows if check.kind is CheckKind.ROWS else None,
         cause=finding.cause,
         meaning=check.meaning,
         where=check.where,
+        hint="" if finding.holds else check.hint,
         seconds=done.seconds,
     )
 
@@ -229,9 +259,12 @@ def check_release(
     lake: Lake,
     selectors: Iterable[str] = (),
     observer: Observer | None = None,
+    moment: datetime | None = None,
 ) -> DataReport:
     """Run checks over the current release, whether they were run before or not, and record what
     they found. Nothing else is written; names stay where they are.
+
+    moment   when it is, UTC without a zone; by default now.
 
     A check that reads something that is not released waits, which is no failure. Raises
     UnknownSelection.
@@ -248,7 +281,7 @@ def check_release(
             waiting[check.name] = f"{missing[0]} is not released"
         else:
             ready.append(check)
-    checker = Checker(lake, tuple(ready), observer, is_alone=True)
+    checker = Checker(lake, tuple(ready), observer, moment or now(), is_alone=True)
     checker.failing(ready, release.names, release.names)
     run_id = new_run_id()
     report = DataReport(run_id=run_id, release=release.release_id)
@@ -256,9 +289,9 @@ def check_release(
         found = checker.done.get(check.name)
         report.checks.append(report_of(found) if found else _waiting(check, waiting[check.name]))
         observer.checked(report.checks[-1])
-    if ready:
+    if rows := checker.rows(run_id):
         with lake.commit(CommitNote(message="check the release", run_id=run_id)) as commit:
-            commit.note("checks", checker.rows(run_id))
+            commit.note("checks", rows)
     report.seconds = time.monotonic() - started
     return report
 

@@ -63,6 +63,7 @@ class CheckReport:
     failed_rows  the rows that break it; None where it does not look at single rows.
     cause        why it does not hold; "" if it does.
     where        file:line of its definition.
+    hint         what next where it is broken; "" without.
     """
 
     name: str
@@ -74,6 +75,7 @@ class CheckReport:
     cause: str
     meaning: str
     where: str
+    hint: str = ""
     seconds: float = 0.0
 
     @property
@@ -92,6 +94,7 @@ class CheckReport:
             "cause": self.cause,
             "meaning": self.meaning,
             "defined_in": self.where,
+            "hint": self.hint,
             "seconds": round(self.seconds, 3),
         }
 
@@ -144,6 +147,7 @@ class Report:
     checks    the checks that were run, row rules aside.
     release   the release's number, None if nothing moved.
     removed   names that the release has no more; renamed: those of them that have a new one.
+    expired   rows that have left quarantine because they were there for too long.
     """
 
     run_id: str
@@ -154,6 +158,7 @@ class Report:
     removed: tuple[DatasetName, ...] = ()
     checks: list[CheckReport] = field(default_factory=list)
     renamed: Mapping[DatasetName, DatasetName] = field(default_factory=dict)
+    expired: int = 0
     seconds: float = 0.0
 
     @property
@@ -178,7 +183,7 @@ class Report:
         if self.refused:
             return "files refused"
         idle = all(step.status == "nothing" for step in self.steps) and not self.checks
-        if self.release is None and idle:
+        if self.release is None and idle and not self.expired:
             return "nothing"
         return "succeeded"
 
@@ -199,6 +204,7 @@ class Report:
             "held_back": {str(name): why for name, why in self.held.items()},
             "removed": [str(name) for name in self.removed],
             "renamed": {str(old): str(new) for old, new in self.renamed.items()},
+            "expired": self.expired,
             "steps": [step.as_dict() for step in self.steps],
             "checks": [check.as_dict() for check in self.checks],
         }

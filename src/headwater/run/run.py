@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -33,6 +34,7 @@ from headwater.ingest.landing import Landing
 from headwater.ingest.replay import Request, Selection, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
+from headwater.lake.quarantine import overdue
 from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
 from headwater.names import DatasetName
@@ -80,6 +82,7 @@ class Options:
     from_now  land without the files that are gone, where a new contract lands all again.
     replay    (dataset, what of its quarantine is replayed): instead of landing its new files.
     atomic    release nothing if anything fails.
+    moment    what ages are counted to, UTC without a zone; by default the run's beginning.
     """
 
     select: Sequence[str] = ()
@@ -89,6 +92,7 @@ class Options:
     replay: tuple[DatasetName, Request] | None = None
     atomic: bool = False
     command: str = "run"
+    moment: datetime | None = None
 
 
 def run(
@@ -153,10 +157,12 @@ class _Run:
     session_schemas: set[str] = field(default_factory=set)
     outdated: set[DatasetName] = field(default_factory=set)
     macros: set[str] = field(default_factory=set)
+    overdue: dict[str, DatasetName] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
-        self.checker = Checker(self.lake, data_checks(self.project), self.observer)
+        self.moment = self.options.moment or self.started_at
+        self.checker = Checker(self.lake, data_checks(self.project), self.observer, self.moment)
         self.mark = self.lake.change_mark()
         self.state: State = self.lake.state()
         self.schemas.update(self.bound.schemas)
@@ -178,7 +184,9 @@ class _Run:
             if self.group.is_full:
                 self.flush()
         self.flush()
-        return self.release()
+        with ExitStack() as locks:
+            self.overdue = self.find_overdue(locks)
+            return self.release()
 
     # ---- pinning what others made
 
@@ -842,8 +850,9 @@ class _Run:
             self.look_again()
             decision = self.decide_release(self.state.released)
             if decision.is_empty and not (
-                self.records or self.committed or self.failed or self.checker.done
+                self.records or self.committed or self.failed or self.checker.news or self.overdue
             ):
+                report.held = decision.held
                 break
             try:
                 self.commit_release(report)
@@ -875,6 +884,10 @@ class _Run:
             for table in ("files", "steps", "checks"):
                 commit.note(table, [row for kind, row in self.records if kind == table])
             commit.note("checks", self.checker.rows(self.run_id))
+            report.expired = sum(
+                commit.forget_quarantine(name, table, self.forgets_before, self.run_id, step)
+                for step, (table, name) in enumerate(self.overdue.items(), self.step_count + 1)
+            )
             commit.note(
                 "runs", [run_row(self.run_id, self.started_at, report.status, self.options.command)]
             )
@@ -918,6 +931,36 @@ class _Run:
             if not more:
                 return decision
             failing |= {check.name: check for check in more}
+
+    # ---- quarantine
+
+    @property
+    def forgets_before(self) -> datetime:
+        """What was put into quarantine earlier is forgotten."""
+        days = self.project.settings.quarantine_retention_days
+        return self.moment - timedelta(days=days) if days else datetime.min
+
+    def find_overdue(self, locks: ExitStack) -> dict[str, DatasetName]:
+        """The built tables whose quarantine is to be forgotten in part -> whose they are now, with
+        the locks of these. A dataset that somebody works on is left to the next run: its rows may
+        just be replayed."""
+        if not self.project.settings.quarantine_retention_days:
+            return {}
+        self.look_again()
+        found = {
+            table: self.state.owner(table) or name
+            for table, name in overdue(self.lake, self.forgets_before).items()
+        }
+        free = set()
+        for name in sorted(set(found.values())):
+            lock = self.lake.locks.dataset(str(name))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            locks.callback(lock.release)
+            free.add(name)
+        return {table: name for table, name in found.items() if name in free}
 
     def write_release(self, commit: Commit, release_id: int, decision: ReleaseDecision) -> None:
         commit.point_views(decision.moves)
