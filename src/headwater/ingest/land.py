@@ -29,6 +29,7 @@ from headwater.engine.judge import (
     repeated_keys,
 )
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
+from headwater.ingest.copies import changed_while_read, keep, open_item
 from headwater.ingest.intake import Intake, Manner
 from headwater.ingest.landing import Landing, ReadFile, numbered, record_number
 from headwater.ingest.merge import merging_of, work_out_changes
@@ -36,6 +37,7 @@ from headwater.ingest.writing import HELPERS
 from headwater.lake.commit import at
 from headwater.lake.lake import Lake
 from headwater.lake.locks import unwritable
+from headwater.lake.raw import Raw
 from headwater.lake.state import LandedFile
 from headwater.lake.step import PREWRITTEN_ROWS, StepIdentity, write_ahead
 from headwater.project.definitions import Origin, SourceDataset, Write
@@ -69,13 +71,14 @@ def land(
     known = {file.content_hash: file.path for file in landed if file.is_landed}
     next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
     scratch = lake.folder / "tmp" / identity.run_id
+    raw = Raw(lake.folder, str(dataset.name)) if dataset.definition.raw_retention_days else None
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         for item in intake.items:
             progress(item.path)
             file_id, version = _number(intake, item, next_id)
             try:
-                file = _read_file(lake.con, landing, item, (file_id, version), scratch)
+                file = _read_file(lake.con, landing, item, (file_id, version), scratch, raw)
             except FileRefused as refused:
                 landing.refused.append((item, refused))
                 continue
@@ -149,10 +152,11 @@ def _read_file(
     item: Item,
     number: tuple[int, int],
     scratch: Path,
+    raw: Raw | None,
 ) -> ReadFile:
     file_id, version = number
     table = f"batch_{landing.identity.step}_{file_id}"
-    opened = open_file(con, item, landing.dataset.definition, scratch)
+    opened = open_item(con, item, landing.dataset.definition, scratch)
     try:
         compiled = _compile(landing.dataset, opened.batch)
         landing.temp_tables.append(table)
@@ -167,12 +171,10 @@ def _read_file(
             fragments, shifted = _count_fragments(con, landing, opened, table)
         except duckdb.Error as error:
             raise _unreadable(item, error) from error
+        if raw:
+            keep(raw, item, opened.batch.content_hash, landing.identity.run_id)
         if not opened.still_the_same():
-            raise FileRefused(
-                "the file changed while it was read",
-                where=item.path,
-                hint="it is tried again by the next run; write it elsewhere and move it in",
-            )
+            raise changed_while_read(item)
         notes = list(opened.batch.notes)
         if not verdict.received and not fragments:
             notes.append("it has a header and no records")

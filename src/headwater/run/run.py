@@ -8,7 +8,7 @@ holds the lock of each dataset from the moment it looks at it until its step is 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -26,12 +26,14 @@ from headwater.engine.limits import BuildLimits
 from headwater.engine.macros import macro_sql
 from headwater.engine.session import Limits
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput, counted
-from headwater.ingest.intake import Intake, Manner, decide_intake
+from headwater.ingest.copies import Copies
+from headwater.ingest.intake import KEEP_COPIES, Intake, Manner, decide_intake
 from headwater.ingest.land import land
 from headwater.ingest.landing import Landing
 from headwater.ingest.replay import Request, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
+from headwater.lake.raw import Raw
 from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
 from headwater.names import DatasetName
@@ -97,8 +99,10 @@ def run(
     lake: Lake,
     options: Options | None = None,
     observer: Observer | None = None,
+    moment: Callable[[], datetime] = now,
 ) -> Report:
-    """Carry out a run on an open lake.
+    """Carry out a run on an open lake. `moment` tells the time (UTC, without a zone) from which
+    copies are counted back that are kept no longer.
 
     What fails is in the report, and holds back what depends on it. Raises UnknownSelection
     before anything is done; LakeLocked and KeyboardInterrupt leave what was committed.
@@ -113,7 +117,16 @@ def run(
     with alive:
         lake.clear_after_dead_runs(run_id)
         work = _Run(
-            project, graph, bound, lake, options, observer or Silent(), selected, relanded, run_id
+            project,
+            graph,
+            bound,
+            lake,
+            options,
+            observer or Silent(),
+            selected,
+            relanded,
+            run_id,
+            moment=moment,
         )
         try:
             report = work.carry_out()
@@ -152,6 +165,8 @@ class _Run:
     session_schemas: set[str] = field(default_factory=set)
     outdated: set[DatasetName] = field(default_factory=set)
     macros: set[str] = field(default_factory=set)
+    from_copies: dict[DatasetName, int] = field(default_factory=dict)
+    moment: Callable[[], datetime] = now
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
@@ -344,6 +359,7 @@ class _Run:
                 self.take_landing(step, landing, lock, started)
                 if landing.files:  # its commit has let go of the lock
                     lock = self.lock(name)
+            self.tend_copies(dataset, step)
         except LakeLocked:
             raise
         except HeadwaterError as error:
@@ -410,34 +426,45 @@ class _Run:
     def intake(self, dataset: SourceDataset, table: str, step: StepReport) -> Intake:
         """What is to land."""
         known = {path: f for (t, path), f in self.state.files.items() if t == table}
+        folder, definition = self.project.folder, dataset.definition
+        missing: NoSuchInput | None = None
         try:
-            items = discover(self.project.folder, dataset.definition, str(dataset.name))
+            items = discover(folder, definition, str(dataset.name))
         except NoSuchInput as error:
+            missing = error
+            items = discover(folder, definition, str(dataset.name), may_miss=True)
+        earlier = self.landed_before(dataset.name, table)
+        intake = decide_intake(
+            definition,
+            items,
+            known,
+            _has_changed,
+            reland=dataset.name in self.relanded,
+            earlier=earlier,
+            copy_of=Copies(self.raw(dataset.name), folder, definition).of,
+        )
+        if missing and not any(item.copy_of for item in intake.items):
             if not any(file.is_landed for file in known.values()):
-                raise
-            step.notes.append(f"{error.message}; what was landed from it stays")
+                raise missing
+            step.notes.append(f"{missing.message}; what was landed from it stays")
             return Intake(manner=Manner.ADD)
         if not known:
-            self.miss_nothing(dataset.name, table, {item.path for item in items}, step)
-        intake = decide_intake(
-            dataset.definition, items, known, _has_changed, reland=dataset.name in self.relanded
-        )
+            found = {item.path for item in (*items, *intake.items)}
+            self.miss_nothing(dataset.name, sorted(earlier.keys() - found), step)
         for item, why in intake.refused:
             self.refuse(dataset.name, table, step, item, why)
         return intake
 
-    def miss_nothing(
-        self, name: DatasetName, table: str, present: set[str], step: StepReport
-    ) -> None:
-        """Raise where a dataset is to be landed anew and files that it was landed from are gone:
-        their rows would be lost without a word."""
-        names = {name, *(old for old, new in self.renames.items() if new == name)}
+    def landed_before(self, name: DatasetName, table: str) -> dict[str, LandedFile]:
+        """The files that a dataset was landed from under the contract that it had before."""
+        names = {name, *self.former(name)}
         before = newest_other_table(self.state, names, table)
-        lost = sorted(
-            path
-            for (t, path), file in self.state.files.items()
-            if t == before and file.is_landed and path not in present
-        )
+        files = self.state.files.items()
+        return {path: file for (t, path), file in files if t == before and file.is_landed}
+
+    def miss_nothing(self, name: DatasetName, lost: Sequence[str], step: StepReport) -> None:
+        """Raise where a dataset is to be landed anew and files that it was landed from are lost:
+        their rows would be lost without a word."""
         if not lost:
             return
         what = f"{counted(len(lost), 'file')} that it was landed from: {', '.join(lost[:3])}"
@@ -445,9 +472,31 @@ class _Run:
             raise HeadwaterError(
                 f"its contract changed, so all of it is landed again, but {what} cannot be found",
                 where=str(name),
-                hint="bring them back, or land what is there: headwater run --from-now",
+                hint="bring them back, or land what is there: headwater run --from-now; "
+                + KEEP_COPIES,
             )
         step.notes.append(f"landed without {what}")
+
+    def former(self, name: DatasetName) -> list[DatasetName]:
+        """The names that a dataset had before."""
+        return [old for old, new in self.renames.items() if new == name]
+
+    def raw(self, name: DatasetName) -> Raw:
+        return Raw(self.lake.folder, str(name), [str(old) for old in self.former(name)])
+
+    def tend_copies(self, dataset: SourceDataset, step: StepReport) -> None:
+        """Say how many files were landed from their copies, and delete those copies that are kept
+        no longer. Hold the dataset's lock."""
+        if count := self.from_copies.pop(dataset.name, 0):
+            whose = "its copy" if count == 1 else "their copies"
+            step.notes.append(f"{counted(count, 'file')} landed from {whose} in the lake")
+        if dataset.name in self.failed:
+            return
+        try:
+            days = dataset.definition.raw_retention_days
+            self.raw(dataset.name).delete_outdated(days, self.moment())
+        except OSError as error:
+            step.notes.append(f"copies that are kept no longer stay: {error.strerror}")
 
     def take_landing(
         self, step: StepReport, landing: Landing, lock: FileLock, started: float
@@ -465,6 +514,8 @@ class _Run:
             return
         self.group.add(landing, lock)
         step.files += len(landing.files)
+        copies = sum(1 for file in landing.files if file.item.copy_of)
+        self.from_copies[step.dataset] = self.from_copies.get(step.dataset, 0) + copies
         step.reason = (
             landing.intake.told({file.item.path for file in landing.files})
             if step.files == len(landing.files)
