@@ -166,7 +166,7 @@ def all_copies(lake: Path) -> dict[str, list[Copy]]:
     return {folder.name: list(_copies(folder)) for folder in folders}
 
 
-def parts(lake: Path) -> dict[Path, str]:
+def unfinished(lake: Path) -> dict[Path, str]:
     """Copies that are being written -> the run that does, or that was killed while it did."""
     found = (lake / FOLDER).glob("*/*.part")
     return {path: match["run_id"] for path in found if (match := _PART.match(path.name))}
@@ -174,7 +174,7 @@ def parts(lake: Path) -> dict[Path, str]:
 
 def delete_parts(lake: Path, run_id: str) -> None:
     """Remove what a run did not finish."""
-    for path, writer in parts(lake).items():
+    for path, writer in unfinished(lake).items():
         if writer == run_id:
             path.unlink(missing_ok=True)
 
