@@ -2,16 +2,16 @@
 
 A backup is a folder: `backup.json`, the copy of the catalog that it names, `data/` with every file
 that this catalog names, and `raw/` with the lake's copies of files as they were received (see
-`raw.py`). `backup.json` is written last, and by a rename, so a backup is whole or is the one before;
-whatever else stands there is left over from one that was killed.
+`raw.py`). `backup.json` is written last, and by a rename, so a backup is whole or is the one
+before; whatever else stands there is left over from one that was killed.
 
 What makes it consistent: the catalog is copied first, as it is at one moment (see `catalog.py`),
 so it holds whole commits alone. Every file that it names was complete before its commit, is never
 changed and is only ever removed by whoever expires snapshots. Files that are written ahead of a
-commit are not named, so they are not copied. The raw is copied after the catalog: the copy of a file
-is there before its landing is committed, and is never changed either. No lock of the lake is held: runs do not wait for a
-backup. Where a file is gone all the same, somebody has expired snapshots since the catalog was
-copied, and the backup begins again with the catalog as it is now.
+commit are not named, so they are not copied. The raw is copied after the catalog: the copy of a
+file is there before its landing is committed, and is never changed either. No lock of the lake is
+held: runs do not wait for a backup. Where a file is gone all the same, somebody has expired
+snapshots since the catalog was copied, and the backup begins again with the catalog as it is now.
 
 Files are copied, not linked: a backup shares nothing with what it is to replace. Those that an
 earlier backup copied into the same folder are not copied again: their names are never used twice.

@@ -114,8 +114,9 @@ class Discovery:
 
 
 def discoveries(folder: Path, definition: FileDataset, path: str) -> Iterator[Discovery]:
-    """The ways in which `discover` could find what it has named `path`, if it were there; the
-    first one that it would take first. Does not look whether it is there."""
+    """The ways in which `discover` could find what it has named `path`, the likelier ones first:
+    whether a part of a path is a folder or an archive is not told by its name for sure. Does not
+    look whether the file is there."""
     absolute = (folder.resolve() / path).as_posix()
     for number, written in enumerate(definition.path):
         reading = definition.reading(number)
