@@ -487,11 +487,11 @@ class _Run:
     def tend_copies(self, dataset: SourceDataset, step: StepReport) -> None:
         """Say how many files were landed from their copies, and delete those copies that are kept
         no longer. Hold the dataset's lock."""
-        if count := self.from_copies.pop(dataset.name, 0):
-            whose = "its copy" if count == 1 else "their copies"
-            step.notes.append(f"{counted(count, 'file')} landed from {whose} in the lake")
         if dataset.name in self.failed:
             return
+        if count := self.from_copies.get(dataset.name, 0):
+            whose = "its copy" if count == 1 else "their copies"
+            step.notes.append(f"{counted(count, 'file')} landed from {whose} in the lake")
         try:
             days = dataset.definition.raw_retention_days
             self.raw(dataset.name).delete_outdated(days, self.moment())
