@@ -459,7 +459,7 @@ class _Run:
         """The files that a dataset was landed from under the contract that it had before."""
         names = {name, *self.former(name)}
         before = newest_other_table(self.state, names, table)
-        files = self.state.files.items()
+        files = self.state.files.items() if before else ()
         return {path: file for (t, path), file in files if t == before and file.is_landed}
 
     def miss_nothing(self, name: DatasetName, lost: Sequence[str], step: StepReport) -> None:
