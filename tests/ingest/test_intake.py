@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -97,3 +98,57 @@ def test_a_portion_without_a_changed_file_only_adds():
     intake = decide("append", "abc", KNOWN, "b")
     assert intake.part([item("c")]).manner is Manner.ADD
     assert intake.part([item("b")]).manner is Manner.REWRITE
+
+
+# ---- files that are gone -----------------------------------------------------------------------
+
+
+def copies(of: str):
+    """The copies that there are."""
+    return lambda file: replace(item(file.path), copy_of="hash") if file.path in of else None
+
+
+EARLIER = {"c": landed("c", 1), "a": landed("a", 2), "b": landed("b", 3)}
+
+
+@pytest.mark.parametrize("write", ["append", "upsert", "history"])
+@pytest.mark.parametrize(
+    ("there", "known", "kept", "read"),
+    [
+        pytest.param("0a", {}, "cb", "cab0", id="anew, in the old order"),
+        pytest.param("0a", {}, "b", "ab0", id="without those that have no copy"),
+        pytest.param("0abc", {}, "abc", "cab0", id="what is there is no copy"),
+        pytest.param("0a", {"c": landed("c", 1)}, "cb", "ab0", id="the rest, after a kill"),
+        pytest.param("0", {p: landed(p, 1) for p in "abc"}, "abc", "0", id="all were landed"),
+    ],
+)
+def test_what_was_landed_before_lands_anew_from_copies(write, there, known, kept, read):
+    intake = decide(write, there, known, earlier=EARLIER, copy_of=copies(kept))
+    assert paths(intake) == read
+    assert {i.path for i in intake.items if i.copy_of} == (set(kept) & set(read)) - set(there)
+    assert not intake.before
+
+
+def test_a_replace_reads_no_copies():
+    intake = decide("replace", "a", KNOWN, "a", earlier=EARLIER, copy_of=copies("abc"))
+    assert (paths(intake), [file.path for file in intake.gone]) == ("a", ["b"])
+
+
+def test_an_upsert_with_a_changed_file_reads_those_that_are_gone_from_their_copies():
+    known = {"a": landed("a", 3), "b": landed("b", 1), "c": landed("c", 2)}
+    intake = decide("upsert", "ad", known, "a", copy_of=copies("bc"))
+    assert (intake.manner, paths(intake)) == (Manner.WHOLE, "bcad")
+    assert (intake.before, intake.reason) == (known, "1 new file, 1 changed file")
+    lacking = decide("upsert", "ad", known, "a", copy_of=copies("c"))
+    assert (paths(lacking), [i.path for i, _ in lacking.refused]) == ("d", ["a"])
+    assert "b, which was landed too" in lacking.refused[0][1].message
+    assert "raw_retention_days" in lacking.refused[0][1].hint
+    assert paths(decide("upsert", "a", known, copy_of=copies("bc"))) == ""
+
+
+def test_landing_again_reads_copies_too_and_what_changed_last():
+    known = {"a": landed("a", 1), "b": landed("b", 3), "c": landed("c", 2)}
+    again = decide("upsert", "ab", known, "a", reland=True, copy_of=copies("c"))
+    assert (paths(again), again.reason) == ("cba", "3 relanded files")
+    assert paths(decide("upsert", "", known, reland=True, copy_of=copies("abc"))) == "acb"
+    assert paths(decide("append", "ab", known, reland=True, copy_of=copies("c"))) == "ab"

@@ -28,7 +28,11 @@ def told(done: Copied) -> str:
     """What is in the backup, in words."""
     backup = done.backup
     release = f"release {backup.release_id}" if backup.release_id else "nothing released yet"
-    return f"{release}, {counted(backup.files, 'file')}, {size_text(backup.bytes)}"
+    told = f"{release}, {counted(backup.files, 'file')}, {size_text(backup.bytes)}"
+    if backup.raw_files:
+        raw = counted(backup.raw_files, "file")
+        told += f"; copies of {raw} as received, {size_text(backup.raw_bytes)}"
+    return told
 
 
 def facts(done: Copied) -> dict[str, Any]:

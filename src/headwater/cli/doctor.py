@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from headwater.analysis.graph import renames
 from headwater.api import OpenProject, check_project
 from headwater.cli.output import Output
 from headwater.cli.records import CURRENT_QUARANTINE
@@ -15,9 +16,10 @@ from headwater.engine.environment import examine_environment
 from headwater.engine.session import Limits
 from headwater.errors import HeadwaterError, NotAProject, counted, size_text
 from headwater.findings import Finding, Grade
-from headwater.lake.health import Leftovers, clean, examine_lake
+from headwater.lake.health import Leftovers, any_dataset, clean, examine_lake
 from headwater.lake.lake import Lake
 from headwater.lake.state import State
+from headwater.names import DatasetName
 
 _MARKS = {Grade.OK: ("✓", "green"), Grade.WARNING: ("!", "yellow"), Grade.PROBLEM: ("✗", "red")}
 
@@ -54,10 +56,12 @@ def examine(path: str, *, fix: bool = False) -> Iterator[Finding]:
     if opened is None:
         return
     folder = opened.project.lake_folder
+    has_mistakes = any(finding.grade is Grade.PROBLEM for finding in about_project)
+    is_made = any_dataset if has_mistakes else _is_made(opened)  # it may make what cannot be read
     if fix:
-        yield _fixed(folder)
+        yield _fixed(folder, is_made)
     can_be_read = False
-    for finding in examine_lake(folder, limits):
+    for finding in examine_lake(folder, limits, is_made):
         if finding.name == "format":
             can_be_read = finding.grade is Grade.OK
         yield finding
@@ -82,11 +86,26 @@ def _project(path: str) -> tuple[OpenProject | None, list[Finding]]:
     return opened, [_finding("project", "project", Grade.OK, text)]
 
 
-def _fixed(folder: Path) -> Finding:
+def _is_made(opened: OpenProject) -> Callable[[str], bool]:
+    """Whether the project makes a dataset, or did so under that name."""
+    made = opened.project.datasets
+    former = renames(made)
+
+    def is_made(text: str) -> bool:
+        try:
+            name = DatasetName.parse(text)
+        except ValueError:
+            return False
+        return name in made or name in former
+
+    return is_made
+
+
+def _fixed(folder: Path, is_made: Callable[[str], bool]) -> Finding:
     if not (folder / "catalog.sqlite").exists():
         return _finding("lake", "fix", Grade.OK, "there is no lake, so nothing was removed")
     try:
-        found = clean(folder)
+        found = clean(folder, is_made=is_made)
     except HeadwaterError as error:
         return _finding("lake", "fix", Grade.PROBLEM, error.message, error.hint)
     except OSError as error:
@@ -98,7 +117,12 @@ def _fixed(folder: Path) -> Finding:
 def _removed(found: Leftovers) -> str:
     files = f"{counted(len(found.data), 'data file')} ({size_text(found.bytes)})"
     scratch = f"{len(found.scratch)} of tmp"
-    return f"{files}, {scratch}, {counted(len(found.dead_runs), 'lock')} of killed runs"
+    told = f"{files}, {scratch}, {counted(len(found.dead_runs), 'lock')} of killed runs"
+    if found.unfinished:
+        told += f", {counted(len(found.unfinished), 'file')} half copied"
+    for dataset, copies in found.raw.items():
+        told += f", copies of {counted(len(copies), 'file')} of {dataset}"
+    return told
 
 
 def _contents(opened: OpenProject) -> Iterator[Finding]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from math import inf
 
 from headwater.errors import FileRefused
 from headwater.lake.state import LandedFile
 from headwater.project.definitions import FileDataset, Write
 from headwater.sources.batch import Item
+
+KEEP_COPIES = "with `raw_retention_days` the lake keeps copies for the next time"
+"""What helps where files are gone."""
 
 
 class Manner(Enum):
@@ -87,60 +91,86 @@ def decide_intake(
     has_changed: Callable[[Item, LandedFile], bool],
     *,
     reland: bool = False,
+    earlier: Mapping[str, LandedFile] | None = None,
+    copy_of: Callable[[LandedFile], Item | None] = lambda file: None,
 ) -> Intake:
-    """Which of `items` (the files that are there) to read.
+    """Which of `items` (the files that are there) to read, and which files that are gone, from
+    their copies.
 
     known        path -> the newest of what was recorded of it in this built table.
     has_changed  whether a file differs from what was landed of it; may read the file.
     reland       read all files again, changed or not.
+    earlier      path -> what was landed of it under the contract before, for those that were.
+    copy_of      a file that is gone, to be read from its copy, if there is one; may look at it.
     """
     there = {path: file for path, file in known.items() if file.is_landed}
     present = {item.path for item in items}
-    fresh = [item for item in items if item.path not in there]
-    old = [item for item in items if item.path in there]
-    again = [i for i in old if reland or has_changed(i, there[i.path])]
     gone = tuple(file for path, file in sorted(there.items()) if path not in present)
-    common = Intake(
-        manner=Manner.ADD, again=frozenset(item.path for item in again), is_asked=reland
-    )
+    old = [item for item in items if item.path in there]
     if definition.write is Write.REPLACE:
-        if not (fresh or again or gone):
+        again = {i.path for i in old if reland or has_changed(i, there[i.path])}
+        common = Intake(manner=Manner.ADD, again=frozenset(again), is_asked=reland)
+        if len(old) == len(items) and not (again or gone):
             return common
         before = {item.path: there[item.path] for item in old}
         return replace(common, manner=Manner.WHOLE, items=tuple(items), before=before, gone=gone)
+    earlier = earlier or {}
+    lost = [file for path, file in earlier.items() if path not in present and path not in there]
+    copies = [item for item in map(copy_of, lost) if item]
+    # What was landed before lands again in the order in which it did, and what is new after it.
+    fresh = [*(item for item in items if item.path not in there), *copies]
+    turns = {item.path: _turn(earlier.get(item.path)) for item in fresh}
+    arranged = sorted([*items, *copies], key=lambda item: turns.get(item.path, inf))
     if definition.write is Write.APPEND:
-        before = {item.path: there[item.path] for item in again}
-        left = {item.path for item in old} - common.again
-        chosen = tuple(item for item in items if item.path not in left)
-        manner = Manner.REWRITE if again else Manner.ADD
-        return replace(common, manner=manner, items=chosen, before=before)
-    if not again:
-        return replace(common, manner=Manner.MERGE, items=tuple(fresh))
-    if refused := _refused(definition, again, gone):
-        return Intake(manner=Manner.MERGE, items=tuple(fresh), refused=refused)
+        again = {i.path for i in old if reland or has_changed(i, there[i.path])}
+        return Intake(
+            manner=Manner.REWRITE if again else Manner.ADD,
+            items=tuple(i for i in arranged if i.path in again or i.path in turns),
+            before={path: there[path] for path in again},
+            again=frozenset(again),
+            is_asked=reland,
+        )
+    changed = {i.path for i in old if has_changed(i, there[i.path])}
+    merged = Intake(manner=Manner.MERGE, items=tuple(i for i in arranged if i.path in turns))
+    if not (changed or reland):
+        return merged
+    found = {file.path: copy_of(file) for file in gone}
+    old += [item for item in found.values() if item]
+    mended = [item for item in old if reland or item.path in changed]
+    if not mended:
+        return merged
+    lacking = [path for path, item in found.items() if not item]
+    if refused := _refused(definition, mended, lacking):
+        return replace(merged, refused=refused)
     # What a changed file has overwritten can only be told from all files, in the order in which
     # they landed; what changed lands last.
-    steady = [item for item in old if item.path not in common.again]
-    steady.sort(key=lambda item: there[item.path].file_id or 0)
-    unmoved = {item.path for item in steady}
-    return replace(
-        common,
+    steady = [item for item in old if item.path not in changed]
+    steady.sort(key=lambda item: _turn(there[item.path]))
+    rest = [item for item in arranged if item.path in turns or item.path in changed]
+    return Intake(
         manner=Manner.WHOLE,
-        items=(*steady, *(item for item in items if item.path not in unmoved)),
+        items=(*steady, *rest),
         before={item.path: there[item.path] for item in old},
+        again=frozenset(item.path for item in mended),
+        is_asked=reland,
     )
 
 
+def _turn(file: LandedFile | None) -> float:
+    """When a file has landed among others; one that has not comes after them."""
+    return file.file_id or 0 if file else inf
+
+
 def _refused(
-    definition: FileDataset, again: Sequence[Item], gone: Sequence[LandedFile]
+    definition: FileDataset, again: Sequence[Item], lacking: Sequence[str]
 ) -> tuple[tuple[Item, FileRefused], ...]:
     """The files of an `upsert` or `history` that cannot be landed again, and why."""
     if definition.write is Write.HISTORY and not definition.latest_by:
         problem = "when its rows were seen first cannot be told from the files"
         hint = "put new rows into a new file; or state `on_duplicate: latest by COLUMN`"
-    elif gone:
-        problem = f"{gone[0].path}, which was landed too, is not there any more"
-        hint = "bring it back, or put new rows into a new file"
+    elif lacking:
+        problem = f"{lacking[0]}, which was landed too, is not there any more"
+        hint = "bring it back, or put new rows into a new file; " + KEEP_COPIES
     else:
         return ()
     message = f"the file cannot be landed again: {problem}"

@@ -25,6 +25,7 @@ from headwater.contract.types import Type, parse_type
 from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.engine.judge import count_reasons, explain, judge, look_across
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
+from headwater.ingest.copies import changed_while_read, keep, open_item
 from headwater.ingest.intake import Intake, Manner
 from headwater.ingest.landing import Landing, ReadFile, numbered, record_number
 from headwater.ingest.merge import merging_of, work_out_changes
@@ -32,12 +33,12 @@ from headwater.ingest.writing import HELPERS
 from headwater.lake.commit import at
 from headwater.lake.lake import Lake
 from headwater.lake.locks import unwritable
+from headwater.lake.raw import Raw
 from headwater.lake.state import LandedFile, Position
 from headwater.lake.step import PREWRITTEN_ROWS, StepIdentity, write_ahead
 from headwater.names import DatasetName
 from headwater.project.definitions import Origin, SourceDataset, Write
 from headwater.sources.batch import REASONS, Batch, Item, OpenItem
-from headwater.sources.files.connector import open_file
 from headwater.sql.quote import ident, literal
 
 DISK_WORDS = ("no space left", "disk is full", "file too large", "out of disk", "out of memory")
@@ -68,13 +69,14 @@ def land(
     known = {file.content_hash: file.path for file in landed if file.is_landed}
     next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
     scratch = lake.folder / "tmp" / identity.run_id
+    raw = Raw(lake.folder, str(dataset.name)) if dataset.definition.raw_retention_days else None
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         for item in intake.items:
             progress(item.path)
             file_id, version = _number(intake, item, next_id)
             try:
-                file = _read_file(lake.con, landing, item, (file_id, version), scratch)
+                file = _read_file(lake.con, landing, item, (file_id, version), scratch, raw)
             except FileRefused as refused:
                 landing.refused.append((item, refused))
                 continue
@@ -151,10 +153,11 @@ def _read_file(
     item: Item,
     number: tuple[int, int],
     scratch: Path,
+    raw: Raw | None,
 ) -> ReadFile:
     file_id, version = number
     table = f"batch_{landing.identity.step}_{file_id}"
-    opened = open_file(con, item, landing.dataset.definition, scratch)
+    opened = open_item(con, item, landing.dataset.definition, scratch)
     try:
         compiled = _compile(landing.dataset, opened.batch)
         landing.temp_tables.append(table)
@@ -169,12 +172,10 @@ def _read_file(
             fragments, shifted = _count_fragments(con, landing, opened, table)
         except duckdb.Error as error:
             raise _unreadable(item, error) from error
+        if raw:
+            keep(raw, item, opened.batch.content_hash, landing.identity.run_id)
         if not opened.still_the_same():
-            raise FileRefused(
-                "the file changed while it was read",
-                where=item.path,
-                hint="it is tried again by the next run; write it elsewhere and move it in",
-            )
+            raise changed_while_read(item)
         notes = list(opened.batch.notes)
         if not verdict.received and not fragments:
             notes.append("it has a header and no records")
@@ -519,8 +520,10 @@ def _quarantine_aside(
     is read from it again: a row that could have landed does not carry it along."""
     rejected = f"{file.verdict.table}_aside"
     landing.temp_tables.append(rejected)
-    opened = open_file(con, file.item, landing.dataset.definition, scratch)
+    opened = open_item(con, file.item, landing.dataset.definition, scratch)
     try:
+        if opened.batch.content_hash != file.content_hash:
+            raise changed_while_read(file.item)
         if file.is_mended:
             _mend_again(con, opened)
         batch = opened.batch

@@ -1,15 +1,17 @@
 """Backup and restore of an embedded lake, while runs go on.
 
-A backup is a folder: `backup.json`, the copy of the catalog that it names, and `data/` with every
-file that this catalog names. `backup.json` is written last, and by a rename, so a backup is whole
-or is the one before; whatever else stands there is left over from one that was killed.
+A backup is a folder: `backup.json`, the copy of the catalog that it names, `data/` with every file
+that this catalog names, and `raw/` with the lake's copies of files as they were received (see
+`raw.py`). `backup.json` is written last, and by a rename, so a backup is whole or is the one
+before; whatever else stands there is left over from one that was killed.
 
 What makes it consistent: the catalog is copied first, as it is at one moment (see `catalog.py`),
 so it holds whole commits alone. Every file that it names was complete before its commit, is never
 changed and is only ever removed by whoever expires snapshots. Files that are written ahead of a
-commit are not named, so they are not copied. No lock of the lake is held: runs do not wait for a
-backup. Where a file is gone all the same, somebody has expired snapshots since the catalog was
-copied, and the backup begins again with the catalog as it is now.
+commit are not named, so they are not copied. The raw is copied after the catalog: the copy of a
+file is there before its landing is committed, and is never changed either. No lock of the lake is
+held: runs do not wait for a backup. Where a file is gone all the same, somebody has expired
+snapshots since the catalog was copied, and the backup begins again with the catalog as it is now.
 
 Files are copied, not linked: a backup shares nothing with what it is to replace. Those that an
 earlier backup copied into the same folder are not copied again: their names are never used twice.
@@ -36,8 +38,11 @@ from filelock import FileLock, Timeout
 
 from headwater.errors import BackupRefused, HeadwaterError, NoLake, counted
 from headwater.lake.catalog import CATALOG, CatalogFacts, copy_catalog, examine_catalog
+from headwater.lake.disk import sync
 from headwater.lake.lake import Lake
 from headwater.lake.locks import Locks
+from headwater.lake.raw import FOLDER as RAW
+from headwater.lake.raw import Copy, all_copies, name_within
 
 MANIFEST = "backup.json"
 LAYOUT_VERSION = 1
@@ -55,6 +60,7 @@ class Backup:
     snapshot_id  the newest snapshot in it; release_id the newest release, 0 for none.
     files        how many data files it has, and their bytes. All snapshots' files, not the
                  newest one's alone: a lake keeps its history, and so does its backup.
+    raw_files    how many copies of files as they were received, and their bytes.
     """
 
     layout: int
@@ -68,6 +74,8 @@ class Backup:
     catalog_sha256: str
     files: int
     bytes: int
+    raw_files: int = 0
+    raw_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,16 +112,17 @@ def back_up(lake: Path, folder: Path) -> Copied:
         catalog = folder / f"catalog-{secrets.token_hex(4)}.sqlite"
         try:
             facts, copied = _copy_lake(lake, folder, catalog, earlier)
-            backup = _describe(folder, catalog, facts)
+            raw = _copy_raw(lake, folder)
+            backup = _describe(folder, catalog, facts, raw)
         except BaseException:
             catalog.unlink(missing_ok=True)
             raise
         _write_manifest(folder, backup)
-        _remove_the_rest(folder, catalog.name, facts)
+        _remove_the_rest(folder, catalog.name, facts, raw)
     return Copied(
         backup=backup,
-        files_copied=len(copied),
-        bytes_copied=sum(facts.files[name] for name in copied),
+        files_copied=len(copied) + raw.files_copied,
+        bytes_copied=sum(facts.files[name] for name in copied) + raw.bytes_copied,
         seconds=time.monotonic() - started,
     )
 
@@ -128,7 +137,8 @@ def read_manifest(folder: Path) -> Backup:
                 where=str(folder),
                 hint="upgrade: pip install --upgrade headwater",
             )
-        return Backup(**{name: said[name] for name in Backup.__dataclass_fields__})
+        whole = {"raw_files": 0, "raw_bytes": 0, **said}  # one without raw does not say so
+        return Backup(**{name: whole[name] for name in Backup.__dataclass_fields__})
     except FileNotFoundError as error:
         raise BackupRefused(
             "there is no backup in this folder",
@@ -150,7 +160,7 @@ def _refuse_place(lake: Path, folder: Path) -> None:
         return
     if not folder.is_dir():
         raise BackupRefused("this is not a folder", where=str(folder))
-    ours = (MANIFEST, f"{MANIFEST}.part", "data", _LOCK)
+    ours = (MANIFEST, f"{MANIFEST}.part", "data", RAW, _LOCK)
     others = [p.name for p in folder.iterdir() if p.name not in ours and not _is_catalog(p.name)]
     if others:
         raise BackupRefused(
@@ -226,14 +236,53 @@ def _copy_files(source: Path, target: Path, files: dict[str, int], copied: set[s
             if (source / name).exists():
                 raise
             raise _Vanished(name) from error
-        _sync(part)
+        sync(part)
         part.replace(place)
         copied.add(name)
     for parent in {(target / name).parent for name in copied if name in files}:
-        _sync(parent)
+        sync(parent)
 
 
-def _describe(folder: Path, catalog: Path, facts: CatalogFacts) -> Backup:
+@dataclass(frozen=True, kw_only=True)
+class _CopiedRaw:
+    """What was done about the copies of files. `files`: path within `raw` -> bytes."""
+
+    files: dict[str, int]
+    files_copied: int
+    bytes_copied: int
+
+
+def _copy_raw(source: Path, target: Path) -> _CopiedRaw:
+    """Copy the raw of the lake in `source` into `target`, as far as it is not there, with the times
+    from which it is kept. What is deleted meanwhile is kept no longer."""
+    files: dict[str, int] = {}
+    written: list[int] = []
+    for copy in (copy for copies in all_copies(source).values() for copy in copies):
+        place = target / RAW / name_within(copy)
+        try:
+            if _size(place) != copy.size_bytes:
+                _copy_one(copy, place)
+                written.append(copy.size_bytes)
+            facts = copy.path.stat()
+            os.utime(place, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        except FileNotFoundError:
+            if copy.path.exists():
+                raise
+            continue
+        files[name_within(copy)] = copy.size_bytes
+    return _CopiedRaw(files=files, files_copied=len(written), bytes_copied=sum(written))
+
+
+def _copy_one(copy: Copy, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f"{place.name}.part")
+    shutil.copyfile(copy.path, part)
+    sync(part)
+    part.replace(place)
+    sync(place.parent)
+
+
+def _describe(folder: Path, catalog: Path, facts: CatalogFacts, raw: _CopiedRaw) -> Backup:
     """The backup as it stands, after it was verified: all files are there with their sizes, and
     Headwater can read what it is."""
     verify_files(folder, facts)
@@ -251,6 +300,8 @@ def _describe(folder: Path, catalog: Path, facts: CatalogFacts) -> Backup:
             catalog_sha256=sha256,
             files=len(facts.files),
             bytes=sum(facts.files.values()),
+            raw_files=len(raw.files),
+            raw_bytes=sum(raw.files.values()),
         )
 
 
@@ -269,20 +320,20 @@ def verify_files(folder: Path, facts: CatalogFacts) -> None:
 def _write_manifest(folder: Path, backup: Backup) -> None:
     part = folder / f"{MANIFEST}.part"
     part.write_text(json.dumps(asdict(backup), indent=2) + "\n", encoding="utf-8")
-    _sync(part)
+    sync(part)
     part.replace(folder / MANIFEST)
-    _sync(folder)
+    sync(folder)
 
 
-def _remove_the_rest(folder: Path, catalog: str, facts: CatalogFacts) -> None:
+def _remove_the_rest(folder: Path, catalog: str, facts: CatalogFacts, raw: _CopiedRaw) -> None:
     """Remove what earlier backups, and those that were killed, left in the folder."""
     for path in folder.iterdir():
         if _is_catalog(path.name) and path.name != catalog:
             path.unlink(missing_ok=True)
-    for path in (folder / "data").rglob("*"):
-        name = path.relative_to(folder / "data").as_posix()
-        if name not in facts.files and path.is_file():
-            path.unlink(missing_ok=True)
+    for place, needed in ((folder / "data", facts.files), (folder / RAW, raw.files)):
+        for path in place.rglob("*"):
+            if path.relative_to(place).as_posix() not in needed and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 # ---- restore ---------------------------------------------------------------------------------
@@ -309,14 +360,15 @@ def restore(folder: Path, lake: Path, *, replace: bool = False) -> Copied:
         try:
             with Locks(beside / "locks", 0).commit():  # says that it is being made
                 copied = _make_beside(folder, beside, lake, backup, facts)
+                raw = _copy_raw(folder, beside)
                 aside = _take_place(beside, lake, replace)
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
             raise
     return Copied(
         backup=backup,
-        files_copied=len(copied),
-        bytes_copied=sum(facts.files[name] for name in copied),
+        files_copied=len(copied) + raw.files_copied,
+        bytes_copied=sum(facts.files[name] for name in copied) + raw.bytes_copied,
         seconds=time.monotonic() - started,
         aside=aside,
     )
@@ -365,7 +417,7 @@ def _refuse_taken(lake: Path, replace: bool) -> None:
     if not lake.is_dir():
         raise BackupRefused("this is not a folder", where=str(lake))
     if not (lake / CATALOG).exists():
-        ours = {".gitignore", "data", "locks", "tmp"}
+        ours = {".gitignore", "data", "locks", RAW, "tmp"}
         others = sorted(path.name for path in lake.iterdir() if path.name not in ours)
         if others:
             raise BackupRefused(
@@ -387,7 +439,7 @@ def _take_place(beside: Path, lake: Path, replace: bool) -> Path | None:
         lake.rmdir()
     if not lake.exists():
         beside.rename(lake)
-        _sync(lake.parent)
+        sync(lake.parent)
         return None
     locks = Locks(lake / "locks", 60.0)
     with locks.commit():
@@ -403,7 +455,7 @@ def _take_place(beside: Path, lake: Path, replace: bool) -> Path | None:
         aside = lake.with_name(f"{lake.name}.replaced-{moment}")
         lake.rename(aside)
         beside.rename(lake)
-    _sync(lake.parent)
+    sync(lake.parent)
     return aside
 
 
@@ -483,12 +535,3 @@ def _size(path: Path) -> int:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

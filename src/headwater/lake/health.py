@@ -8,7 +8,9 @@ holds the lake's lock, and removes only what no run can need:
   long as that run is alive. The files are listed first, then the runs are asked, then the catalog:
   whoever wrote a listed file is either still alive by then, or has committed it, or never will.
   Others are nobody's; they stay while any run is alive.
-- the scratch folders and locks of runs that are dead, and DuckDB's spill files once nobody runs.
+- the scratch folders and locks of runs that are dead, and DuckDB's spill files once nobody runs;
+  copies of files that such a run did not finish.
+- copies of the files of datasets that the project does not make, once nobody runs.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import duckdb
@@ -30,6 +32,7 @@ from headwater.findings import Finding, Grade
 from headwater.lake.catalog import CATALOG, CatalogFacts, examine_catalog
 from headwater.lake.lake import Lake
 from headwater.lake.locks import Locks
+from headwater.lake.raw import Copy, all_copies, delete_dataset, unfinished
 from headwater.lake.state import FORMAT_VERSION
 
 LEAST_FREE_BYTES = 1 << 30
@@ -42,26 +45,43 @@ _OF_A_RUN = re.compile(r"hw-(?P<run_id>.+)-\d+\.parquet\Z")
 
 @dataclass(frozen=True, kw_only=True)
 class Leftovers:
-    """What nobody needs any more. `data`: path within the data folder -> bytes."""
+    """What nobody needs any more.
+
+    data        path within the data folder -> bytes.
+    unfinished  copies of files that a killed run did not finish.
+    raw         dataset that the project does not make -> the copies of its files.
+    """
 
     data: dict[str, int] = field(default_factory=dict)
     scratch: tuple[Path, ...] = ()
     dead_runs: tuple[str, ...] = ()
+    unfinished: tuple[Path, ...] = ()
+    raw: dict[str, list[Copy]] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
         return sum(self.data.values())
 
     def __bool__(self) -> bool:
-        return bool(self.data or self.scratch or self.dead_runs)
+        return bool(self.data or self.scratch or self.dead_runs or self.unfinished)
+
+
+def any_dataset(name: str) -> bool:
+    """That a project may make a dataset, where that is not known."""
+    return True
 
 
 # ---- examine ---------------------------------------------------------------------------------
 
 
-def examine_lake(folder: Path, limits: Limits | None = None) -> Iterator[Finding]:
+def examine_lake(
+    folder: Path, limits: Limits | None = None, is_made: Callable[[str], bool] = any_dataset
+) -> Iterator[Finding]:
     """Look at the lake in `folder`, broken or not. Costs about 0.3 s, one look at each data file,
-    and a check of the whole catalog."""
+    and a check of the whole catalog.
+
+    is_made   whether the project makes a dataset, or may.
+    """
     yield _disk(folder)
     if not (folder / CATALOG).is_file():
         yield _ok("catalog", "there is no lake yet", "`headwater run` makes it")
@@ -85,6 +105,7 @@ def examine_lake(folder: Path, limits: Limits | None = None) -> Iterator[Finding
     yield _write_ahead_log(folder)
     yield from _data_files(folder, facts)
     yield _leftovers(_unneeded(folder, listed, alive, facts))
+    yield from _raw(folder, is_made)
     yield from _aside(folder)
     yield from _contents(folder, facts, limits)
 
@@ -183,7 +204,27 @@ def _leftovers(found: Leftovers) -> Finding:
         parts.append(f"{files} in no snapshot, {size_text(found.bytes)}")
     if found.scratch:
         parts.append(f"{counted(len(found.scratch), 'entry')} in tmp".replace("entrys", "entries"))
+    if found.unfinished:
+        parts.append(f"{counted(len(found.unfinished), 'file')} half copied")
     return _warning("leftovers", "; ".join(parts), "`headwater doctor --fix` removes them")
+
+
+def _raw(folder: Path, is_made: Callable[[str], bool]) -> Iterator[Finding]:
+    """The copies of files: those of the project's datasets, and those of others."""
+    found = all_copies(folder)
+    made = [copy for dataset, copies in found.items() if is_made(dataset) for copy in copies]
+    orphaned = {dataset: copies for dataset, copies in found.items() if not is_made(dataset)}
+    if made:
+        total = size_text(sum(copy.size_bytes for copy in made))
+        yield _ok("raw", f"copies of {counted(len(made), 'file')} as received, {total}")
+    for dataset, copies in orphaned.items():
+        total = size_text(sum(copy.size_bytes for copy in copies))
+        yield _warning(
+            "raw",
+            f"copies of {counted(len(copies), 'file')} of {dataset}, which the project does not "
+            f"make, {total}",
+            "`headwater doctor --fix` removes them",
+        )
 
 
 def _aside(folder: Path) -> Iterator[Finding]:
@@ -251,8 +292,12 @@ def _released(lake: Lake, facts: CatalogFacts) -> Finding:
 # ---- clean -----------------------------------------------------------------------------------
 
 
-def clean(folder: Path, lock_timeout_s: float = 60.0) -> Leftovers:
+def clean(
+    folder: Path, lock_timeout_s: float = 60.0, is_made: Callable[[str], bool] = any_dataset
+) -> Leftovers:
     """Remove what nobody needs, under the lake's lock; returns what that was.
+
+    is_made   whether the project makes a dataset, or may: copies of files of others go.
 
     Raises where the catalog cannot be read or is of a newer format: then nothing is removed.
     """
@@ -270,6 +315,9 @@ def clean(folder: Path, lock_timeout_s: float = 60.0) -> Leftovers:
                 hint="`headwater restore` brings back a backup",
             )
         found = _unneeded(folder, listed, alive, facts, is_locked=True)
+        if not alive:
+            copies = all_copies(folder).items()
+            found = replace(found, raw={name: kept for name, kept in copies if not is_made(name)})
         for name in found.data:
             (folder / "data" / name).unlink(missing_ok=True)
         for path in found.scratch:
@@ -277,6 +325,10 @@ def clean(folder: Path, lock_timeout_s: float = 60.0) -> Leftovers:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+        for path in found.unfinished:
+            path.unlink(missing_ok=True)
+        for dataset in found.raw:
+            delete_dataset(folder, dataset)
         for run_id in found.dead_runs:
             locks.forget_run(run_id)
     return found
@@ -284,10 +336,12 @@ def clean(folder: Path, lock_timeout_s: float = 60.0) -> Leftovers:
 
 @dataclass(frozen=True)
 class _Listed:
-    """What stands in the lake's folder: data files with their sizes, and entries of `tmp`."""
+    """What stands in the lake's folder: data files with their sizes, entries of `tmp`, and copies
+    that are being written, with their runs."""
 
     data: dict[str, int]
     scratch: tuple[Path, ...]
+    unfinished: dict[Path, str]
 
 
 def _listed(folder: Path) -> _Listed:
@@ -295,7 +349,7 @@ def _listed(folder: Path) -> _Listed:
     for path in (folder / "data").rglob("*.parquet"):
         with suppress(FileNotFoundError):
             found[path.relative_to(folder / "data").as_posix()] = path.stat().st_size
-    return _Listed(found, tuple(sorted((folder / "tmp").glob("*"))))
+    return _Listed(found, tuple(sorted((folder / "tmp").glob("*"))), unfinished(folder))
 
 
 def _unneeded(
@@ -320,6 +374,7 @@ def _unneeded(
         },
         scratch=tuple(path for path in listed.scratch if _is_over(path, alive)),
         dead_runs=tuple(Locks(folder / "locks", 0).dead_runs()),
+        unfinished=tuple(path for path, run_id in listed.unfinished.items() if run_id not in alive),
     )
 
 

@@ -27,6 +27,7 @@ from headwater.lake.catalog import CATALOG, copy_catalog
 from headwater.lake.commit import Commit, now
 from headwater.lake.locks import Locks, unwritable
 from headwater.lake.migrations import migrations_from
+from headwater.lake.raw import delete_parts
 from headwater.lake.state import (
     FORMAT_VERSION,
     STATE_TABLES,
@@ -446,9 +447,10 @@ class Lake:
         return folder
 
     def clear_away(self, run_id: str) -> None:
-        """Remove what a run leaves behind: its scratch folder, its lock, and files that it wrote
-        ahead and did not commit."""
+        """Remove what a run leaves behind: its scratch folder, its lock, files that it wrote ahead
+        and did not commit, and copies of files that it did not finish."""
         self._unlink_unknown(f"*/hw-{run_id}-*.parquet")
+        delete_parts(self.folder, run_id)
         shutil.rmtree(self.folder / "tmp" / run_id, ignore_errors=True)
         self.locks.forget_run(run_id)
 

@@ -309,6 +309,7 @@ class FilePath(Reading):
 
 
 _WrittenPath = str | FilePath
+Days = Annotated[int | None, Field(ge=0, le=100_000)]
 
 
 def _as_paths(value: Any) -> Any:
@@ -329,6 +330,9 @@ class FileDataset(Contract, Reading):
     """What each landed row carries of where it came from: `record` or `file`."""
     write: Write = Write.APPEND
     """What landing does to the rows that are there: append, upsert, replace or history."""
+    raw_retention_days: Days = None
+    """For how many days the lake keeps a copy of each file as it was received, to land it again
+    once the file itself is gone. Default: that of the source, else none; 0: none."""
 
     def reading(self, number: int) -> Reading:
         """How the files of the path of that number are read."""
@@ -459,6 +463,8 @@ class FilesSource(Definition):
     """Who answers for its datasets."""
     tags: Words = ()
     """Words to select all of its datasets by."""
+    raw_retention_days: Days = None
+    """What it is for those of its datasets that do not state it."""
     datasets: dict[str, FileDataset] = Field(min_length=1)
     """Name -> dataset: a contract, and where its files are."""
 

@@ -17,6 +17,7 @@ from headwater.places import TOP, KeyPath, Place, Places, place_at
 from headwater.project.definitions import (
     SETTINGS_FILE,
     Dataset,
+    FileDataset,
     FilesSource,
     Function,
     FunctionNote,
@@ -258,8 +259,7 @@ class _Reader:
         for name, definition in source.datasets.items() if source else ():
             places = document.places.within(("datasets", name))
             definition = self.filled(document, definition, ("datasets", name))
-            if source and source.owner and not definition.owner:
-                definition = definition.model_copy(update={"owner": source.owner})
+            definition = _with_defaults(definition, source) if source else definition
             self.add(
                 SourceDataset(
                     name=DatasetName(path.stem, name),
@@ -459,6 +459,16 @@ class _Reader:
             )
             return None
         return DatasetName(parts[0], path.stem)
+
+
+def _with_defaults(definition: FileDataset, source: FilesSource) -> FileDataset:
+    """A dataset with what its source states for all of them."""
+    taken: dict[str, Any] = {}
+    if source.owner and not definition.owner:
+        taken["owner"] = source.owner
+    if source.raw_retention_days is not None and definition.raw_retention_days is None:
+        taken["raw_retention_days"] = source.raw_retention_days
+    return definition.model_copy(update=taken) if taken else definition
 
 
 def _check_key(document: Document, contract: Contract, where: KeyPath) -> None:

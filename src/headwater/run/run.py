@@ -28,13 +28,15 @@ from headwater.engine.limits import BuildLimits
 from headwater.engine.macros import macro_sql
 from headwater.engine.session import Limits
 from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput, counted
-from headwater.ingest.intake import Intake, Manner, decide_intake
+from headwater.ingest.copies import Copies
+from headwater.ingest.intake import KEEP_COPIES, Intake, Manner, decide_intake
 from headwater.ingest.land import land
 from headwater.ingest.landing import Landing
 from headwater.ingest.replay import Request, Selection, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.quarantine import overdue
+from headwater.lake.raw import Raw
 from headwater.lake.state import Build, LandedFile, Position, Release, State
 from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
 from headwater.names import DatasetName
@@ -158,6 +160,7 @@ class _Run:
     outdated: set[DatasetName] = field(default_factory=set)
     macros: set[str] = field(default_factory=set)
     overdue: dict[str, DatasetName] = field(default_factory=dict)
+    from_copies: dict[DatasetName, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
@@ -360,6 +363,7 @@ class _Run:
                 self.take_landing(step, landing, lock, started)
                 if landing.files:  # its commit has let go of the lock
                     lock = self.lock(name)
+            self.tend_copies(dataset, step)
         except LakeLocked:
             raise
         except HeadwaterError as error:
@@ -477,34 +481,45 @@ class _Run:
     def intake(self, dataset: SourceDataset, table: str, step: StepReport) -> Intake:
         """What is to land."""
         known = {path: f for (t, path), f in self.state.files.items() if t == table}
+        folder, definition = self.project.folder, dataset.definition
+        missing: NoSuchInput | None = None
         try:
-            items = discover(self.project.folder, dataset.definition, str(dataset.name))
+            items = discover(folder, definition, str(dataset.name))
         except NoSuchInput as error:
+            missing = error
+            items = discover(folder, definition, str(dataset.name), may_miss=True)
+        earlier = self.landed_before(dataset.name, table)
+        intake = decide_intake(
+            definition,
+            items,
+            known,
+            _has_changed,
+            reland=dataset.name in self.relanded,
+            earlier=earlier,
+            copy_of=Copies(self.raw(dataset.name), folder, definition).of,
+        )
+        if missing and not any(item.copy_of for item in intake.items):
             if not any(file.is_landed for file in known.values()):
-                raise
-            step.notes.append(f"{error.message}; what was landed from it stays")
+                raise missing
+            step.notes.append(f"{missing.message}; what was landed from it stays")
             return Intake(manner=Manner.ADD)
         if not known:
-            self.miss_nothing(dataset.name, table, {item.path for item in items}, step)
-        intake = decide_intake(
-            dataset.definition, items, known, _has_changed, reland=dataset.name in self.relanded
-        )
+            found = {item.path for item in (*items, *intake.items)}
+            self.miss_nothing(dataset.name, sorted(earlier.keys() - found), step)
         for item, why in intake.refused:
             self.refuse(dataset.name, table, step, item, why)
         return intake
 
-    def miss_nothing(
-        self, name: DatasetName, table: str, present: set[str], step: StepReport
-    ) -> None:
-        """Raise where a dataset is to be landed anew and files that it was landed from are gone:
-        their rows would be lost without a word."""
-        names = {name, *(old for old, new in self.renames.items() if new == name)}
+    def landed_before(self, name: DatasetName, table: str) -> dict[str, LandedFile]:
+        """The files that a dataset was landed from under the contract that it had before."""
+        names = {name, *self.former(name)}
         before = newest_other_table(self.state, names, table)
-        lost = sorted(
-            path
-            for (t, path), file in self.state.files.items()
-            if t == before and file.is_landed and path not in present
-        )
+        files = self.state.files.items() if before else ()
+        return {path: file for (t, path), file in files if t == before and file.is_landed}
+
+    def miss_nothing(self, name: DatasetName, lost: Sequence[str], step: StepReport) -> None:
+        """Raise where a dataset is to be landed anew and files that it was landed from are lost:
+        their rows would be lost without a word."""
         if not lost:
             return
         what = f"{counted(len(lost), 'file')} that it was landed from: {', '.join(lost[:3])}"
@@ -512,9 +527,31 @@ class _Run:
             raise HeadwaterError(
                 f"its contract changed, so all of it is landed again, but {what} cannot be found",
                 where=str(name),
-                hint="bring them back, or land what is there: headwater run --from-now",
+                hint="bring them back, or land what is there: headwater run --from-now; "
+                + KEEP_COPIES,
             )
         step.notes.append(f"landed without {what}")
+
+    def former(self, name: DatasetName) -> list[DatasetName]:
+        """The names that a dataset had before."""
+        return [old for old, new in self.renames.items() if new == name]
+
+    def raw(self, name: DatasetName) -> Raw:
+        return Raw(self.lake.folder, str(name), [str(old) for old in self.former(name)])
+
+    def tend_copies(self, dataset: SourceDataset, step: StepReport) -> None:
+        """Say how many files were landed from their copies, and delete those copies that are kept
+        no longer. Hold the dataset's lock."""
+        if dataset.name in self.failed:
+            return
+        if count := self.from_copies.get(dataset.name, 0):
+            whose = "its copy" if count == 1 else "their copies"
+            step.notes.append(f"{counted(count, 'file')} landed from {whose} in the lake")
+        try:
+            days = dataset.definition.raw_retention_days
+            self.raw(dataset.name).delete_outdated(days, self.moment)
+        except OSError as error:
+            step.notes.append(f"copies that are kept no longer stay: {error.strerror}")
 
     def take_landing(
         self, step: StepReport, landing: Landing, lock: FileLock, started: float
@@ -532,6 +569,8 @@ class _Run:
             return
         self.group.add(landing, lock)
         step.files += len(landing.files)
+        copies = sum(1 for file in landing.files if file.item.copy_of)
+        self.from_copies[step.dataset] = self.from_copies.get(step.dataset, 0) + copies
         step.reason = (
             landing.intake.told({file.item.path for file in landing.files})
             if step.files == len(landing.files)

@@ -39,6 +39,8 @@ class Item:
     member     its name within that file, where that is an archive.
     pattern    which of the dataset's paths it was found by, from 0.
     captured   the columns that its path makes, with their texts.
+    copy_of    where the file is gone and `absolute` is the lake's copy of it: the hash that its
+               content had; else "".
     """
 
     path: str
@@ -48,6 +50,7 @@ class Item:
     member: str = ""
     pattern: int = 0
     captured: Mapping[str, str] = field(default_factory=dict, hash=False)
+    copy_of: str = ""
 
     @property
     def modified_at(self) -> datetime:
