@@ -3,9 +3,16 @@ them."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from pathlib import Path
+
 import pytest
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
 
 import headwater as hw
+from tests.ingest import slow
 
 SHOP = """\
 connector: files
@@ -427,3 +434,123 @@ def test_a_model_that_refers_to_another_is_built_after_it_and_again_when_that_mo
     made.write({"models/m/known.sql": "SELECT 'x' AS name UNION ALL SELECT 'y'"})
     made.run()
     assert made.ask("SELECT count(*) FROM m.o") == [(4,)]
+
+
+# ---- whatever the order ------------------------------------------------------------------------
+
+WAITING = """\
+connector: files
+datasets:
+  parents: {path: parents/*.csv, columns: {id: integer}}
+  t:
+    path: data/*.csv
+    MORE
+    columns:
+      id: {type: integer, required: true}
+      n: {type: integer, required: true}
+      v: {type: integer, references: s.parents.id}
+"""
+EXAMPLES = int(os.environ.get("HEADWATER_EXAMPLES", "6"))
+PARENT = st.integers(0, 3)
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("parents"), st.lists(PARENT, min_size=1, max_size=2)),
+        st.tuples(
+            st.just("data"),
+            st.lists(
+                st.tuples(st.integers(1, 3), st.integers(1, 4), st.one_of(PARENT, st.none())),
+                max_size=5,
+            ),
+        ),
+        st.just(("run",)),
+    ),
+    min_size=2,
+    max_size=8,
+)
+LATE_PARENT = [
+    ("parents", [0]),
+    ("data", [(1, 2, 3), (2, 1, 0), (3, 3, None)]),
+    ("run",),
+    ("data", [(1, 1, 0), (2, 4, 3), (3, 1, 2)]),
+    ("run",),
+    ("parents", [3]),
+    ("run",),
+    ("parents", [2]),
+]
+"""Rows that wait for different parents, and rows of the same keys that come meanwhile."""
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("write: append", slow.append),
+        ("write: upsert\n    key: id", slow.upsert),
+        (
+            "write: upsert\n    key: id\n    on_duplicate: latest by n",
+            lambda files: slow.upsert(files, "n"),
+        ),
+        (
+            "write: history\n    key: id\n    on_duplicate: latest by n",
+            lambda files: slow.history(files, "n"),
+        ),
+    ],
+    ids=["append", "upsert", "latest", "history"],
+)
+@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(events=EVENTS)
+@example(events=LATE_PARENT)
+def test_in_the_end_the_table_is_what_it_were_had_the_parents_come_first(
+    tmp_path_factory, more, told, events
+):
+    folder = tmp_path_factory.mktemp("waiting")
+    for path in ("data", "parents", "sources"):
+        (folder / path).mkdir()
+    (folder / "headwater.yaml").write_text("name: t\nthreads: 1\n")
+    (folder / "sources" / "s.yaml").write_text(WAITING.replace("MORE", more))
+    (folder / "parents" / "0.csv").write_text("id\n")
+    (folder / "data" / "0.csv").write_text("id,n,v\n")
+    project = hw.open_project(folder)
+    project.run()
+    parents: set[int] = set()
+    files = []
+    for number, (kind, *rest) in enumerate(events, start=1):
+        if kind == "run":
+            assert not project.run().failed
+            continue
+        (rows,) = rest
+        if kind == "parents":
+            parents |= set(rows)
+            lines = ["id", *map(str, rows)]
+        else:
+            files.append((f"{number}.csv", rows))
+            lines = ["id,n,v", *(f"{i},{n},{'' if v is None else v}" for i, n, v in rows)]
+        _write(folder / kind / f"{number}.csv", lines)
+    assert not project.run().failed
+    through = [
+        slow.File(
+            name,
+            tuple({"id": i, "n": n, "v": v} for i, n, v in rows if v is None or v in parents),
+        )
+        for name, rows in files
+    ]
+    wanted = told(through)
+    if not isinstance(wanted, Counter):
+        wanted = Counter(wanted.values() if isinstance(wanted, dict) else wanted)
+    columns = "id, n, v, valid_from, valid_to" if "history" in more else "id, n, v"
+    found = project.query(f"SELECT {columns} FROM s.t").rows()
+    assert Counter(found) == wanted
+    waiting = project.query(
+        "SELECT count(*) FROM headwater.quarantine WHERE id NOT IN "
+        "(SELECT id FROM headwater.quarantine_outcomes)"
+    ).rows()
+    lost = [v for _, rows in files for _, _, v in rows if v is not None and v not in parents]
+    assert waiting == [(len(lost),)]
+    unbalanced = project.query(
+        "SELECT count(*) FROM headwater.ledger WHERE received <> landed + updated + unchanged + "
+        "deduplicated + dropped + quarantined OR rows_after <> rows_before + landed - removed"
+    ).rows()
+    assert unbalanced == [(0,)]
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    path.write_text("\n".join(lines) + "\n")

@@ -31,6 +31,9 @@ datasets:
   newest: {path: data/*.csv, write: upsert, key: id, on_duplicate: latest by n, columns: *columns}
   current: {path: data/*.csv, write: replace, columns: *columns}
   past: {path: data/*.csv, write: history, key: id, on_duplicate: latest by n, columns: *columns}
+  parents: {path: parents/*.csv, columns: {id: integer}}
+  children: {path: children/*.csv, columns: {id: integer, parent: {
+    type: integer, references: s.parents.id}}}
 """
 MODEL = "SELECT (SELECT count(*) FROM s.added) AS added, (SELECT count(*) FROM s.newest) AS newest"
 BAD = "x"
@@ -48,6 +51,38 @@ def make_project(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     (folder / "data").mkdir(exist_ok=True)
+    write_family(folder, 0)
+
+
+FAMILY = 5
+
+
+def write_family(folder: Path, number: int) -> None:
+    """A file of parents and one of children; of these some have a parent that comes later."""
+    first = number * FAMILY
+    ids = range(first, first + FAMILY)
+    for path, lines in {
+        "parents": ["id", *map(str, ids)],
+        "children": ["id,parent", *(f"{n},{n + 3 * (n % FAMILY)}" for n in ids)],
+    }.items():
+        target = folder / path / f"f{number:05}.csv"
+        target.parent.mkdir(exist_ok=True)
+        target.with_suffix(".part").write_text("\n".join(lines) + "\n")
+        target.with_suffix(".part").rename(target)
+
+
+def check_family(ask: Callable[[str], list[Any]], families: int) -> None:
+    """Each child has landed once if its parent is there, and waits once if not."""
+    count = families * FAMILY
+    children = [n for n in range(count) if n + 3 * (n % FAMILY) < count]
+    if [row[0] for row in ask("SELECT id FROM s.children ORDER BY id")] != children:
+        raise Broken("children: not those whose parents are there")
+    waiting = ask(
+        "SELECT count(*) FROM headwater.quarantine WHERE dataset = 's.children' AND id NOT IN "
+        "(SELECT id FROM headwater.quarantine_outcomes)"
+    )
+    if waiting != [(count - len(children),)]:
+        raise Broken(f"children: {waiting} wait")
 
 
 def write_file(folder: Path, number: int, rows: list[tuple[int, int, str]]) -> None:
@@ -82,6 +117,7 @@ def check(folder: Path, there: dict[int, list[Any]]) -> None:
     """Raise Broken where a table is not what its files say."""
     project = hw.open_project(folder)
     ask = lambda sql: project.query(sql).rows()  # noqa: E731
+    check_family(ask, len(list((folder / "parents").glob("*.csv"))))
     good = [slow.File(str(k), _rows(rows, None)) for k, rows in sorted(there.items())]
     fixed = [slow.File(str(k), _rows(rows, "a")) for k, rows in sorted(there.items())]
     told = "SELECT id, n, v FROM s."
@@ -137,6 +173,8 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
             before = there.get(number, []) if random_.random() < 0.5 else []
             there[number] = [*before, *some_rows(random_)]
             write_file(folder, number, there[number])
+        if random_.random() < 0.3:
+            write_family(folder, len(list((folder / "parents").glob("*.csv"))))
         work = random_.choice([run, run, reland, replay])
         child = in_child(lambda work=work: work(folder))
         time.sleep(random_.uniform(0, length))

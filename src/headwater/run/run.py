@@ -334,12 +334,11 @@ class _Run:
         mark = self.fingerprint(name)
         table = self.table(name, mark)
         started = time.monotonic()
-        lock = self.lock(name)
         step = StepReport(dataset=name, action="land", status="nothing", reason="no new files")
         self.steps[name] = step
         if self.is_blocked(dataset, step):
-            lock.release()
             return
+        lock = self.lock(name)
         identity: StepIdentity | None = None
         try:
             self.take_over(dataset, mark)
@@ -347,7 +346,8 @@ class _Run:
             parents = self.parents(dataset)
             if self.try_again(dataset, table, parents, step, lock):
                 lock = self.lock(name)
-            for intake in _portions(self.intake(dataset, table, step)):
+            lands = name not in self.failed
+            for intake in _portions(self.intake(dataset, table, step)) if lands else ():
                 self.observer.started(name, "land", intake.reason)
                 identity = self.identity(name, table, mark, Action.LAND, intake.reason)
                 self.make_functions(dataset)
@@ -363,6 +363,8 @@ class _Run:
                 self.take_landing(step, landing, lock, started)
                 if landing.files:  # its commit has let go of the lock
                     lock = self.lock(name)
+                if name in self.failed:
+                    break
             self.tend_copies(dataset, step)
         except LakeLocked:
             raise
