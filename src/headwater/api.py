@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.analysis.graph import Graph, analyse
+from headwater.analysis.lineage import ProjectLineage, project_lineage
 from headwater.engine.bind import Bound, bind
 from headwater.engine.session import Limits, connect
 from headwater.engine.variables import wrong_values
@@ -86,6 +88,11 @@ class OpenProject:
         )
         with self.open_lake() as lake:
             return run(self.project, self.graph, self.bound, lake, options, observer)
+
+    @cached_property
+    def lineage(self) -> ProjectLineage:
+        """Which column is computed from which, over all datasets. From the definitions alone."""
+        return project_lineage(self.project, self.graph, self.bound.schemas, self.bound.results)
 
     def check_data(
         self, *, select: Sequence[str] | str = (), observer: Observer | None = None

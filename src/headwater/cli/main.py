@@ -217,6 +217,29 @@ def show(
     _call("show", json, dataset=dataset, project=project, failed=failed, limit=limit)
 
 
+@app.command(epilog="Example:  headwater lineage marts.daily_revenue.revenue")
+def lineage(
+    name: Annotated[str, typer.Argument(help="schema.name, or schema.name.column.")],
+    project: Project = ".",
+    up: Annotated[
+        bool, typer.Option("--up/--down", help="Where it comes from, or what comes from it.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Show which columns a column is computed from, or which are computed from it."""
+    _call("lineage", json, name=name, project=project, up=up)
+
+
+@app.command(epilog="Example:  headwater impact staging.trips.fare")
+def impact(
+    name: Annotated[str, typer.Argument(help="schema.name, or schema.name.column.")],
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Show what would notice if a column, or any of a dataset, changed."""
+    _call("impact", json, name=name, project=project)
+
+
 @app.command(epilog="Example:  headwater status")
 def status(project: Project = ".", json: Json = False) -> None:
     """Show each dataset: what is released, what is built, what waits."""

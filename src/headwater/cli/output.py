@@ -14,8 +14,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from headwater.errors import HeadwaterError, Mistake, ProjectMistakes
+
+Branches = Sequence[tuple[str, "Branches"]]
+"""Texts, each with what is below it."""
 
 
 class Output:
@@ -45,6 +49,12 @@ class Output:
     def note(self, text: str, style: str = "dim") -> None:
         """One line beside the result."""
         self.err.print(Text(text, style=style), soft_wrap=True)
+
+    def tree(self, root: str, branches: Branches) -> None:
+        """A tree: each text with what is below it."""
+        shown = Tree(Text(root, "bold"))
+        _grow(shown, branches)
+        self.out.print(shown, soft_wrap=True)
 
     def table(
         self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
@@ -94,6 +104,11 @@ class Output:
                 self.err.print(Text(f"    {indent}^", "red"))
         if mistake.hint:
             self.err.print(Text.assemble(("    hint", "cyan"), f": {mistake.hint}"))
+
+
+def _grow(tree: Tree, branches: Branches) -> None:
+    for text, below in branches:
+        _grow(tree.add(Text(text)), below)
 
 
 def _is_number(value: Any) -> bool:

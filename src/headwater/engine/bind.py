@@ -30,6 +30,7 @@ from headwater.errors import Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, place_at
 from headwater.project.definitions import (
+    ORIGIN_COLUMNS,
     SETTINGS_FILE,
     Dataset,
     Function,
@@ -39,6 +40,7 @@ from headwater.project.definitions import (
     SqlCheck,
     SqlModel,
     Store,
+    input_columns,
 )
 from headwater.project.functions import shadows, used_in
 from headwater.project.variables import wrong_value
@@ -47,7 +49,6 @@ from headwater.sql.inline import inlined
 from headwater.sql.query import expression_words
 from headwater.sql.quote import dotted, ident
 
-ORIGIN_COLUMNS: dict[str, Type] = {"_file_id": Type("BIGINT"), "_record": Type("BIGINT")}
 Schema = dict[str, Type]
 
 
@@ -90,13 +91,6 @@ def bind(
         for function in project.functions.values():
             binder.make_function(function)
     return Bound(binder.schemas, binder.results, tuple(binder.mistakes))
-
-
-def input_columns(dataset: Dataset, schema: Schema, words: frozenset[str]) -> list[str]:
-    """The columns of an input that a query sees: those of its schema, and the columns of
-    origin where the query names them (so `*` does not carry them along)."""
-    extra = [name for name in ORIGIN_COLUMNS if name in words and name not in schema]
-    return [*schema, *(extra if isinstance(dataset, SourceDataset) else [])]
 
 
 class _Binder:

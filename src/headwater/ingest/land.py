@@ -22,7 +22,6 @@ from headwater.contract.columns import Check, is_needed
 from headwater.contract.compile import Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy, UnexpectedColumns
 from headwater.contract.types import Type, parse_type
-from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.engine.judge import count_reasons, explain, judge, look_across
 from headwater.errors import ContractBroken, FileRefused, HeadwaterError, counted
 from headwater.ingest.copies import changed_while_read, keep, open_item
@@ -37,7 +36,7 @@ from headwater.lake.raw import Raw
 from headwater.lake.state import LandedFile, Position
 from headwater.lake.step import PREWRITTEN_ROWS, StepIdentity, write_ahead
 from headwater.names import DatasetName
-from headwater.project.definitions import Origin, SourceDataset, Write
+from headwater.project.definitions import ORIGIN_COLUMNS, Origin, SourceDataset, Write
 from headwater.sources.batch import REASONS, Batch, Item, OpenItem
 from headwater.sql.quote import ident, literal
 

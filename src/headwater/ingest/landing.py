@@ -11,7 +11,6 @@ from headwater.contract.across import AcrossRule
 from headwater.contract.compile import Compiled, Fate
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type
-from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.engine.judge import Verdict
 from headwater.errors import FileRefused
 from headwater.ingest.intake import Intake
@@ -23,7 +22,7 @@ from headwater.lake.ledger import Ledger
 from headwater.lake.state import LandedFile, Position
 from headwater.lake.step import StepIdentity, give_way_if_moved, record
 from headwater.names import DatasetName
-from headwater.project.definitions import Origin, SourceDataset
+from headwater.project.definitions import ORIGIN_COLUMNS, Origin, SourceDataset
 from headwater.sources.batch import Item
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import ident, literal

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from headwater.contract.survivorship import combined
 from headwater.contract.types import Type
-from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.errors import HeadwaterError
 from headwater.ingest import writing
 from headwater.ingest.intake import Manner
@@ -18,7 +17,7 @@ from headwater.ingest.landing import Landing
 from headwater.ingest.writing import FATE, SEQ, THERE, TURN, Change, Shape
 from headwater.lake.commit import with_ids
 from headwater.lake.lake import Lake
-from headwater.project.definitions import Origin, Write
+from headwater.project.definitions import ORIGIN_COLUMNS, Origin, Write
 from headwater.sql.quote import ident
 
 Merging = Callable[[Shape, str, str], str]

@@ -21,7 +21,6 @@ from headwater.contract.across import across_rules, columns_of
 from headwater.contract.compile import Compiled, Fate, compile_contract, unused
 from headwater.contract.contract import OnDuplicate, Remedy
 from headwater.contract.types import VARCHAR, Type, parse_type
-from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.engine.judge import Aside, Verdict, count_reasons, explain, judge, look_across
 from headwater.errors import ContractBroken, HeadwaterError, counted, suggestion, without_values
 from headwater.ingest import writing
@@ -32,7 +31,13 @@ from headwater.lake.ledger import Ledger
 from headwater.lake.state import Position
 from headwater.lake.step import StepIdentity, give_way_if_moved, record, step_row
 from headwater.names import DatasetName
-from headwater.project.definitions import VALIDITY, FileDataset, SourceDataset, Write
+from headwater.project.definitions import (
+    ORIGIN_COLUMNS,
+    VALIDITY,
+    FileDataset,
+    SourceDataset,
+    Write,
+)
 from headwater.sql.query import SqlError, read_expression
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import ident, json_path, literal

@@ -613,6 +613,10 @@ class Dataset:
         return self.places.of(path)
 
 
+ORIGIN_COLUMNS: dict[str, Type] = {"_file_id": Type("BIGINT"), "_record": Type("BIGINT")}
+"""What a landed row carries of where it came from."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceDataset(Dataset):
     """A dataset that is landed. `definition` is its part of the source's file."""
@@ -643,6 +647,14 @@ class SourceDataset(Dataset):
         if d.write is not Write.APPEND:
             words.append(d.write.value)
         return digest(*words)
+
+
+def input_columns(dataset: Dataset, schema: Iterable[str], words: frozenset[str]) -> list[str]:
+    """The columns of an input that a query sees: those of its schema, and the columns of
+    origin where the query names them (so `*` does not carry them along)."""
+    names = list(schema)
+    extra = [name for name in ORIGIN_COLUMNS if name in words and name not in names]
+    return [*names, *(extra if isinstance(dataset, SourceDataset) else [])]
 
 
 @dataclass(frozen=True, kw_only=True)

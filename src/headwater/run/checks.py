@@ -20,7 +20,6 @@ from typing import Any
 from headwater.analysis.checks import CheckKind, DataCheck, data_checks, select_checks
 from headwater.analysis.graph import Graph
 from headwater.contract.checks import CheckRemedy
-from headwater.engine.bind import ORIGIN_COLUMNS
 from headwater.engine.checks import Finding, evaluate
 from headwater.lake.checks import (
     CheckKey,
@@ -36,7 +35,7 @@ from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.state import Position
 from headwater.names import DatasetName
 from headwater.plan.plan import FailingCheck
-from headwater.project.definitions import Project
+from headwater.project.definitions import ORIGIN_COLUMNS, Project
 from headwater.run.record import new_run_id
 from headwater.run.report import CheckReport, DataReport, Observer, Silent
 

@@ -23,7 +23,7 @@ from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.across import references
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
-from headwater.engine.bind import ORIGIN_COLUMNS, Bound, input_columns
+from headwater.engine.bind import Bound
 from headwater.engine.limits import BuildLimits
 from headwater.engine.macros import macro_sql
 from headwater.engine.session import Limits
@@ -50,12 +50,14 @@ from headwater.plan.plan import (
     follow_renames,
 )
 from headwater.project.definitions import (
+    ORIGIN_COLUMNS,
     Dataset,
     ModelContract,
     Project,
     PythonModel,
     SourceDataset,
     SqlModel,
+    input_columns,
     is_view,
 )
 from headwater.refresh.full import FullBuild, compute, described, explain_failure

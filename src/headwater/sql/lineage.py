@@ -74,6 +74,16 @@ def lineage(tree: exp.Expr, schemas: Schemas, names: Sequence[str]) -> Lineage:
     )
 
 
+def read_by(tree: exp.Expr, schemas: Schemas) -> Origins:
+    """All that the result of a query depends on: its values, or which rows there are."""
+    walker = _Walker(schemas)
+    try:
+        found = walker.query(tree, Scope(ctes={}))
+    except NotFollowed:
+        return walker.all_read(tree)
+    return found.all_origins | found.rows
+
+
 def _fitted(found: Relation, names: Sequence[str], walker: _Walker) -> list[Origins]:
     """The origins of the result's columns, in their order."""
     known = [field.origins for field in found.fields]
@@ -219,19 +229,23 @@ class _Walker:
         return union(*found)
 
     def ordered(self, node: exp.Expr, found: Relation, scope: Scope) -> Relation:
-        """A result in an order, and cut off. Names of the result may be used there."""
-        inside = Scope(ctes=scope.ctes, outer=scope, relations=[found])
-        decides = [
-            self.refs(node.args[part], inside) | self.refs(node.args[part], scope, lenient=True)
-            for part in ("order", "limit", "offset")
-            if node.args.get(part)
+        """A result in an order, and cut off."""
+        parts: list[exp.Expr] = [
+            node.args[part] for part in ("limit", "offset") if node.args.get(part)
         ]
+        decides = []
         order = node.args.get("order")
         for ordered in order.expressions if order else ():
-            if isinstance(ordered.this, exp.Var) and ordered.this.name.upper() == "ALL":
+            by = ordered.this
+            if isinstance(by, exp.Literal) or (isinstance(by, exp.Var) and by.name == "ALL"):
                 decides.append(found.all_origins)
-            if isinstance(ordered.this, exp.Literal):
-                decides.append(found.all_origins)
+            elif isinstance(by, exp.Column) and (own := _called(found, by)) is not None:
+                decides.append(own)  # a name of the result goes before all others
+            else:
+                parts.append(by)
+        inside = Scope(ctes=scope.ctes, outer=scope, relations=[found])
+        for part in parts:
+            decides += [self.refs(part, inside), self.refs(part, scope, lenient=True)]
         return replace(found, rows=union(found.rows, *decides))
 
     # ---- the select list
@@ -369,14 +383,16 @@ class _Walker:
         elif not schema and name.lower() in scope.ctes:
             found = replace(scope.ctes[name.lower()], name=(name,))
         else:
-            columns = self.schemas.get((schema.lower(), name.lower()))
-            if columns is None:
-                raise NotFollowed(f"the table {schema}.{name}")
-            fields = tuple(
-                Field(c, frozenset([Origin(schema.lower(), name.lower(), c)])) for c in columns
-            )
-            found = Relation(fields, name=(schema, name))
+            found = self.stored(schema, name)
         return _aliased(node, self.pivoted(node, found, scope))
+
+    def stored(self, schema: str, name: str) -> Relation:
+        """A table that is read."""
+        key = (schema.lower(), name.lower())
+        if key not in self.schemas:
+            raise NotFollowed(f"the table {schema}.{name}")
+        fields = tuple(Field(c, frozenset([Origin(*key, c)])) for c in self.schemas[key])
+        return Relation(fields, name=(schema, name))
 
     def table_function(self, call: exp.Expr, scope: Scope) -> Relation:
         origins = self.refs(call, scope)
@@ -561,6 +577,14 @@ def _by_name(left: Relation, right: Relation) -> Relation:
     if left.rest is not None or right.rest is not None:
         rest = (left.rest or NOTHING) | (right.rest or NOTHING)
     return Relation(tuple(found.values()), rest, left.rows | right.rows)
+
+
+def _called(found: Relation, column: exp.Column) -> Origins | None:
+    """The origins of a result's column; None if it has none of that name."""
+    if column.table:
+        return None
+    named = [field.origins for field in found.fields if field.is_called(column.name)]
+    return union(*named) if named else None
 
 
 def _last_name(node: exp.Expr) -> str:
