@@ -11,13 +11,23 @@ from headwater.errors import HeadwaterError
 from headwater.model import Input, model
 
 if TYPE_CHECKING:
-    from headwater.api import OpenProject, check_project, open_project
+    from headwater.api import OpenProject, check_project, open_project, resume, roll_back
 
-__all__ = ["HeadwaterError", "Input", "OpenProject", "check_project", "model", "open_project"]
+_OF_API = ("OpenProject", "check_project", "open_project", "resume", "roll_back")
+__all__ = [
+    "HeadwaterError",
+    "Input",
+    "OpenProject",
+    "check_project",
+    "model",
+    "open_project",
+    "resume",
+    "roll_back",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("open_project", "check_project", "OpenProject"):
+    if name in _OF_API:
         from headwater import api  # loads DuckDB and pydantic, which a model file does not need
 
         return getattr(api, name)

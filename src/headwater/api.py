@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
     from headwater.run.report import DataReport, Observer, Report
+    from headwater.run.rollback import Rollback
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,41 @@ def read_lake(path: str | Path = ".") -> Lake:
     """The lake of the project at or above `path`, read-only; its definitions are not read."""
     folder = find_project(Path(path))
     return _read_lake(folder, read_settings(folder))
+
+
+def roll_back(path: str | Path = ".", to: int | None = None) -> Rollback:
+    """Make the released names of the project at or above `path` be what they were at release `to`
+    (by default the one before), and hold them there. Its definitions are not read.
+
+    Raises NoLake, ReleaseRefused.
+    """
+    from headwater.run.rollback import roll_back as carry_out
+
+    with _written_lake(path) as lake:
+        return carry_out(lake, to)
+
+
+def resume(path: str | Path = ".") -> tuple[DatasetName, ...]:
+    """Let go of what rollbacks hold, so that the next run moves it again; which names. Raises
+    NoLake, ReleaseRefused."""
+    from headwater.run.rollback import resume as carry_out
+
+    with _written_lake(path) as lake:
+        return carry_out(lake)[1]
+
+
+def _written_lake(path: str | Path) -> Lake:
+    """The lake of the project at or above `path`, open for writing. Raises NoLake."""
+    from headwater.lake.lake import Lake
+
+    folder = find_project(Path(path))
+    settings = read_settings(folder)
+    _read_lake(folder, settings).close()  # to go back in what is not there makes no lake
+    return Lake.open(
+        lake_folder(folder, settings),
+        limits=_limits(settings),
+        lock_timeout_s=settings.lock_timeout_s,
+    )
 
 
 def query_project(

@@ -136,6 +136,10 @@ class BackupRefused(HeadwaterError):
     """A backup or restore that cannot be done, or a backup that is not whole."""
 
 
+class ReleaseRefused(HeadwaterError):
+    """A rollback, or a resumption, that cannot be done."""
+
+
 class ExtensionMissing(HeadwaterError, ImportError):
     """A DuckDB extension that we need is not installed."""
 

@@ -1,5 +1,5 @@
-"""Kills while files change, are landed again, replaced and replayed; then checks every write mode
-against the slow models.
+"""Kills while files change, are landed again, replaced and replayed, and while releases are rolled
+back and resumed; then checks every write mode against the slow models.
 
 Run as a program: `python -m tests.killing.changes FOLDER KILLS SEED`, as `harness` is. What a row
 says follows from its key and moment, so it does not matter in which order files happened to land.
@@ -15,10 +15,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import headwater as hw
+from headwater.errors import ReleaseRefused
 from tests.ingest import slow
 from tests.killing.harness import Broken, in_child, orphans_of
 
@@ -113,6 +115,20 @@ def replay(folder: Path) -> int:
     return max(project.replay(f"s.{name}", sets=FIX).exit_code for name in ("added", "newest"))
 
 
+def back(folder: Path) -> int:
+    """Go back, and on again: both may find nothing to do."""
+    for work in (hw.roll_back, hw.resume):
+        with suppress(ReleaseRefused):
+            work(folder)
+    return 0
+
+
+def resume(folder: Path) -> int:
+    with suppress(ReleaseRefused):
+        hw.resume(folder)
+    return 0
+
+
 def check(folder: Path, there: dict[int, list[Any]]) -> None:
     """Raise Broken where a table is not what its files say."""
     project = hw.open_project(folder)
@@ -175,7 +191,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
             write_file(folder, number, there[number])
         if random_.random() < 0.3:
             write_family(folder, len(list((folder / "parents").glob("*.csv"))))
-        work = random_.choice([run, run, reland, replay])
+        work = random_.choice([run, run, reland, replay, back])
         child = in_child(lambda work=work: work(folder))
         time.sleep(random_.uniform(0, length))
         os.kill(child, signal.SIGKILL)
@@ -188,7 +204,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
 
 
 def finish(folder: Path, there: dict[int, list[Any]]) -> None:
-    for work in (run, replay):
+    for work in (resume, run, replay):
         to_the_end(lambda work=work: work(folder))
     to_the_end(lambda: check(folder, there))
 

@@ -217,6 +217,31 @@ def show(
     _call("show", json, dataset=dataset, project=project, failed=failed, limit=limit)
 
 
+@app.command(epilog="Example:  headwater rollback --to 12")
+def rollback(
+    to: Annotated[
+        int | None,
+        typer.Option("--to", metavar="RELEASE", min=1, help="Its number. Default: the one before."),
+    ] = None,
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Go back to an earlier release, at once; it holds until `release --resume`."""
+    _call("rollback", json, project=project, to=to)
+
+
+@app.command(epilog="Example:  headwater release --resume")
+def release(
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Let later runs move what was rolled back.")
+    ] = False,
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Let go of what a rollback holds. (`headwater run` makes releases.)"""
+    _call("release", json, project=project, is_resumed=resume)
+
+
 @app.command(epilog="Example:  headwater lineage marts.daily_revenue.revenue")
 def lineage(
     name: Annotated[str, typer.Argument(help="schema.name, or schema.name.column.")],

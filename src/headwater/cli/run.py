@@ -161,6 +161,8 @@ def _words(step: StepReport) -> str:
 def _summary(out: Output, report: Report) -> None:
     for name, why in report.held.items():
         out.line(f"held back  {name}: {why}", "yellow")
+    for name, why in report.parked.items():
+        out.line(f"stays      {name}: {why}", "yellow")
     for name in report.removed:
         why = "the project no longer makes it; its rows stay in the lake's history"
         if new := report.renamed.get(name):

@@ -116,6 +116,8 @@ def _rows(
         newest = max(builds, key=lambda build: build.position.snapshot_id, default=None)
         if newest is None:
             word = "not built"
+        elif name in state.held:
+            word = "rolled back"
         elif released is None:
             word = "built, not released"
         elif newest.position != released:
@@ -138,6 +140,8 @@ def _rows(
                 and result.inputs.get(name) == newest.position
             ):
                 note = note or f"held back by the check {check.name}"
+        if name in state.held:
+            note = note or f"by release {state.held[name]}, until `headwater release --resume`"
         if refused:
             note = f"{counted(len(refused), 'file')} refused: {', '.join(refused[:2])}"
         note = "; ".join(part for part in (note, _age_note(ages.get(name))) if part)

@@ -295,7 +295,7 @@ def _describe(folder: Path, catalog: Path, facts: CatalogFacts, raw: _CopiedRaw)
             lake_id=facts.lake_id,
             lake_format=lake.format_version(),
             snapshot_id=facts.snapshot_id,
-            release_id=lake.release().release_id,
+            release_id=lake.newest_release_id(),
             catalog=catalog.name,
             catalog_sha256=sha256,
             files=len(facts.files),
@@ -405,7 +405,7 @@ def _make_beside(
         raise BackupRefused("the copy of the catalog is not what it was copied from")
     verify_files(beside, facts)
     with Lake.open_read_only(beside, may_be_older=True) as restored:
-        release = restored.release().release_id
+        release = restored.newest_release_id()
     if release != backup.release_id:
         raise BackupRefused(f"release {release} was restored, not {backup.release_id}")
     return copied

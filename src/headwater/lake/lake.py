@@ -317,21 +317,47 @@ class Lake:
             files=self._newest_files(),
             released=release.names,
             release_id=release.release_id,
+            held=release.held,
         )
 
     def release(self) -> Release:
         """The names of prod, within an open reading or commit."""
+        return self.release_at(None)
+
+    def release_at(self, release_id: int | None) -> Release:
+        """The same as a release left them; None: the newest. Of one that there never was, the one
+        before."""
+        upto = "" if release_id is None else f" AND release_id <= {int(release_id)}"
         rows = self._rows(
-            "SELECT release_id, dataset, built_table, snapshot_id FROM "
-            "lake.headwater.release_names WHERE environment = 'prod' "
+            "SELECT release_id, dataset, built_table, snapshot_id, held_by FROM "
+            f"lake.headwater.release_names WHERE environment = 'prod'{upto} "
             "QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY release_id DESC) = 1"
         )
         names = {
             DatasetName.parse(dataset): Position(table, snapshot)
-            for _, dataset, table, snapshot in rows
+            for _, dataset, table, snapshot, _ in rows
             if table is not None
         }
-        return Release(max((row[0] for row in rows), default=0), names)
+        held = {DatasetName.parse(row[1]): row[4] for row in rows if row[4] is not None}
+        return Release(max((row[0] for row in rows), default=0), names, held)
+
+    def newest_release_id(self) -> int:
+        """The number of the newest release; 0 without one. Also of a lake that is still to be
+        migrated. Within an open reading or commit."""
+        rows = self._rows(
+            "SELECT coalesce(max(release_id), 0) FROM lake.headwater.releases "
+            "WHERE environment = 'prod'"
+        )
+        return int(rows[0][0])
+
+    def releases(self) -> dict[int, int]:
+        """Each release's number -> that of the release whose names it has: its own, but for one
+        that went back. Within an open reading or commit."""
+        rows = self._rows(
+            "SELECT release_id, coalesce(rolled_back_to, release_id) FROM lake.headwater.releases "
+            "WHERE environment = 'prod' ORDER BY release_id"
+        )
+        return dict(rows)
 
     def renamed_to(self, name: DatasetName) -> DatasetName | None:
         """What a dataset was renamed to: whoever has taken its built table over."""

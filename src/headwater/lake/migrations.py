@@ -54,6 +54,8 @@ MIGRATIONS: tuple[Migration, ...] = (
             add_column("checks", "fingerprint", "VARCHAR"),
             add_column("checks", "inputs", "VARCHAR"),
             add_column("checks", "cause", "VARCHAR"),
+            add_column("releases", "rolled_back_to", "BIGINT"),
+            add_column("release_names", "held_by", "BIGINT"),
             add_table(
                 "quarantine_outcomes",
                 {

@@ -142,6 +142,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "moved": "INTEGER",
         "held_back": "INTEGER",
         "description": "VARCHAR",
+        "rolled_back_to": "BIGINT",
     },
     "release_names": {
         "release_id": "BIGINT",
@@ -149,6 +150,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "dataset": "VARCHAR",
         "built_table": "VARCHAR",
         "snapshot_id": "BIGINT",
+        "held_by": "BIGINT",
     },
 }
 """Table -> column -> type. The reference page of the docs is printed from here."""
@@ -231,10 +233,16 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Release:
-    """The names of prod as the newest release left them. `release_id` 0: there is none yet."""
+    """The names of prod as the newest release left them.
+
+    release_id  its number; 0: there is none yet.
+    held        names that a rollback put where they are, or removed -> its release's number. No
+                run moves them.
+    """
 
     release_id: int
     names: Mapping[DatasetName, Position]
+    held: Mapping[DatasetName, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +252,7 @@ class State:
     builds    (dataset, built table) -> its newest build.
     files     (built table, path) -> the newest row of it.
     released  the names of prod.
+    held      those that a rollback holds: see `Release`.
     """
 
     snapshot_id: int
@@ -251,6 +260,7 @@ class State:
     files: Mapping[tuple[str, str], LandedFile] = field(default_factory=dict)
     released: Mapping[DatasetName, Position] = field(default_factory=dict)
     release_id: int = 0
+    held: Mapping[DatasetName, int] = field(default_factory=dict)
 
     def owner(self, table: str) -> DatasetName | None:
         """The dataset that a built table belongs to: whoever recorded a build of it last. Another

@@ -6,7 +6,7 @@ Pure functions from what the project wants and the lake has to decisions with th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from headwater.analysis.graph import Graph
@@ -67,11 +67,13 @@ class ReleaseDecision:
     moves     name -> the position that it will have.
     held      name -> why it stays where it is, for names that would have moved.
     removed   names that nothing in the project makes any more.
+    parked    the same as `held`, because of a rollback: nothing failed.
     """
 
     moves: Mapping[DatasetName, Position]
     held: Mapping[DatasetName, str]
     removed: tuple[DatasetName, ...] = ()
+    parked: Mapping[DatasetName, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -100,6 +102,7 @@ def decide_release(
     *,
     atomic: bool,
     failing: Sequence[FailingCheck] = (),
+    rolled_back: Mapping[DatasetName, str] | None = None,
 ) -> ReleaseDecision:
     """Which names move.
 
@@ -107,12 +110,18 @@ def decide_release(
     failed   datasets whose step failed, and why.
     gone     released names that the project no longer makes.
     failing  checks that do not hold: what they read and would have moved counts as failed.
+    rolled_back
+             names that a rollback holds, and why.
 
     What failed, its descendants, and everything that shares a descendant with them stay where
     they are; and so does what was computed from something that stays, or would be read by it.
     With `atomic` everything stays. A name never moves back.
     """
-    moved = {name: place for name, place in ready.items() if _is_ahead(place, released.get(name))}
+    ahead = {name: place for name, place in ready.items() if _is_ahead(place, released.get(name))}
+    parked = {name: why for name, why in (rolled_back or {}).items() if name in ahead}
+    _hold_along(graph, ahead, parked, "rolled back")
+    moved = {name: place for name, place in ahead.items() if name not in parked}
+    gone = tuple(name for name in gone if name not in (rolled_back or {}))
     barred = {
         name: f"the check {check.name} does not hold: {check.cause}"
         for check in failing
@@ -130,7 +139,7 @@ def decide_release(
         reader = min(graph.downstream([name]) & below)
         why = "failed" if reader in below_failed else "is held back by a check"
         held[name] = f"{reader} reads it and {why}, so both stay as they were"
-    _hold_along(graph, moved, held)
+    _hold_along(graph, moved, held, "held back")
     if atomic and (failed or failing):
         culprit = str(min(failed)) if failed else f"the check {failing[0].name}"
         for name in moved.keys() - held.keys():
@@ -140,6 +149,7 @@ def decide_release(
         {name: moved[name] for name in order if name not in held},
         {name: held[name] for name in order if name in held},
         () if atomic and (failed or failing) else gone,
+        {name: parked[name] for name in graph.order if name in parked},
     )
 
 
@@ -165,8 +175,39 @@ def _is_ahead(position: Position, now: Position | None) -> bool:
     return position.snapshot_id > now.snapshot_id
 
 
+def decide_rollback(
+    now: Mapping[DatasetName, Position], then: Mapping[DatasetName, Position]
+) -> tuple[dict[DatasetName, Position], tuple[DatasetName, ...]]:
+    """The names that move so that all are as they were, and those that are removed."""
+    moves = {name: place for name, place in sorted(then.items()) if now.get(name) != place}
+    return moves, tuple(sorted(now.keys() - then.keys()))
+
+
+def release_before(releases: Mapping[int, int]) -> int | None:
+    """The release to go back to from the newest one; None: there is none before it.
+
+    releases   number -> that of the release whose names it has.
+
+    >>> release_before({1: 1, 2: 2, 3: 3})
+    2
+    >>> release_before({1: 1, 2: 2, 3: 3, 4: 2})
+    1
+    >>> release_before({1: 1, 2: 2, 3: 3, 4: 2, 5: 5})
+    2
+    """
+    newest = max(releases, default=0)
+    if releases.get(newest) == newest:
+        return releases.get(max((n for n in releases if n < newest), default=0))
+    # It went back itself: then further back, and not to what it went back from.
+    earlier = (n for n, of in releases.items() if n == of < releases.get(newest, 0))
+    return max(earlier, default=None)
+
+
 def _hold_along(
-    graph: Graph, moved: Mapping[DatasetName, Position], held: dict[DatasetName, str]
+    graph: Graph,
+    moved: Mapping[DatasetName, Position],
+    held: dict[DatasetName, str],
+    how: str,
 ) -> None:
     """Hold what would move beside something held that it reads, or that reads it: released
     together they would not fit."""
@@ -174,10 +215,10 @@ def _hold_along(
     while waiting:
         name = waiting.pop()
         for reader in sorted(graph.downstream([name]) & moved.keys() - held.keys()):
-            held[reader] = f"it reads {name}, which is held back"
+            held[reader] = f"it reads {name}, which is {how}"
             waiting.append(reader)
         for given in sorted(graph.upstream([name]) & moved.keys() - held.keys()):
-            held[given] = f"{name} reads it and is held back, so both stay as they were"
+            held[given] = f"{name} reads it and is {how}, so both stay as they were"
             waiting.append(given)
 
 

@@ -147,6 +147,7 @@ class Report:
     checks    the checks that were run, row rules aside.
     release   the release's number, None if nothing moved.
     removed   names that the release has no more; renamed: those of them that have a new one.
+    parked    names that would have moved, and stay because of a rollback -> why.
     expired   rows that have left quarantine because they were there for too long.
     """
 
@@ -155,6 +156,7 @@ class Report:
     release: int | None = None
     moves: Mapping[DatasetName, Position] = field(default_factory=dict)
     held: Mapping[DatasetName, str] = field(default_factory=dict)
+    parked: Mapping[DatasetName, str] = field(default_factory=dict)
     removed: tuple[DatasetName, ...] = ()
     checks: list[CheckReport] = field(default_factory=list)
     renamed: Mapping[DatasetName, DatasetName] = field(default_factory=dict)
@@ -202,6 +204,7 @@ class Report:
             "release": self.release,
             "moved": {str(n): [p.table, p.snapshot_id] for n, p in self.moves.items()},
             "held_back": {str(name): why for name, why in self.held.items()},
+            "rolled_back": {str(name): why for name, why in self.parked.items()},
             "removed": [str(name) for name in self.removed],
             "renamed": {str(old): str(new) for old, new in self.renamed.items()},
             "expired": self.expired,

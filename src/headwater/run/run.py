@@ -891,11 +891,11 @@ class _Run:
         report = Report(run_id=self.run_id, steps=list(self.steps.values()))
         while True:
             self.look_again()
-            decision = self.decide_release(self.state.released)
+            decision = self.decide_release(self.state.released, self.state.held)
             if decision.is_empty and not (
                 self.records or self.committed or self.failed or self.checker.news or self.overdue
             ):
-                report.held = decision.held
+                report.held, report.parked = decision.held, decision.parked
                 break
             try:
                 self.commit_release(report)
@@ -916,8 +916,9 @@ class _Run:
         )
         with self.lake.commit(note) as commit:
             before = self.released_before(commit)
-            decision = self.decide_release(before.names, may_check=False)
+            decision = self.decide_release(before.names, before.held, may_check=False)
             report.moves, report.held = decision.moves, decision.held
+            report.parked = decision.parked
             report.removed, report.checks = decision.removed, self.checker.reports()
             report.renamed = {n: self.renames[n] for n in decision.removed if n in self.renames}
             report.release = None
@@ -939,11 +940,15 @@ class _Run:
         """The names that the release will move: as we know them, unless somebody else committed
         since."""
         if commit.snapshot_id == self.state.snapshot_id + 1:
-            return Release(self.state.release_id, self.state.released)
+            return Release(self.state.release_id, self.state.released, self.state.held)
         return self.lake.release()
 
     def decide_release(
-        self, released: Mapping[DatasetName, Position], *, may_check: bool = True
+        self,
+        released: Mapping[DatasetName, Position],
+        held: Mapping[DatasetName, int],
+        *,
+        may_check: bool = True,
     ) -> ReleaseDecision:
         """What moves, once the checks hold over what would be released then. What a failing
         check holds back makes another candidate, so it is checked again until nothing more
@@ -962,6 +967,7 @@ class _Run:
                 gone,
                 atomic=self.options.atomic,
                 failing=[failing[name] for name in sorted(failing)],
+                rolled_back={name: _why_held(release) for name, release in held.items()},
             )
             decision = follow_renames(decision, self.renames, released)
             candidate = {**released, **decision.moves}
@@ -1039,6 +1045,10 @@ class _Run:
             "built_table": position.table if position else None,
             "snapshot_id": position.snapshot_id if position else None,
         }
+
+
+def _why_held(release_id: int) -> str:
+    return f"rolled back by release {release_id}, until `headwater release --resume`"
 
 
 def _types(columns: Mapping[str, str]) -> dict[str, Type]:
