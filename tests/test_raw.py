@@ -404,7 +404,7 @@ def test_a_run_that_is_killed_while_it_lands_from_copies_goes_on_with_the_others
     made.run()
     clean_the_landing_zone(made)
     made.write({"sources/s.yaml": source(a="bigint")})
-    monkeypatch.setattr("headwater.run.run.MAX_STEP_BYTES", 1)
+    monkeypatch.setattr("headwater.run.gather.MAX_STEP_BYTES", 1)
     read = landing._read_file
 
     def read_one(con, landing_, item, *more):

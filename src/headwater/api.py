@@ -7,6 +7,7 @@ it, and importing it takes longer than reading a hundred files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from headwater.engine.session import Limits, connect
 from headwater.engine.variables import wrong_values
 from headwater.errors import (
     Mistake,
+    NoLake,
     ProjectMistakes,
     QueryRefused,
     UnknownDataset,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from headwater.lake.backup import Copied
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
+    from headwater.plan.steps import Plan
     from headwater.run.report import DataReport, Observer, Report
     from headwater.run.rollback import Rollback
 
@@ -89,6 +92,32 @@ class OpenProject:
         )
         with self.open_lake() as lake:
             return run(self.project, self.graph, self.bound, lake, options, observer)
+
+    def plan(
+        self,
+        *,
+        select: Sequence[str] | str = (),
+        rebuild: bool = False,
+        from_now: bool = False,
+    ) -> Plan:
+        """What `run` would do, with the reason for each step; nothing is done. Raises
+        UnknownSelection."""
+        from headwater.run.preview import preview
+
+        try:
+            lake: Lake | None = self.read_lake()
+        except NoLake:
+            lake = None
+        with lake or nullcontext():
+            return preview(
+                self.project,
+                self.graph,
+                self.bound,
+                lake,
+                selectors=_words(select),
+                rebuild=rebuild,
+                from_now=from_now,
+            )
 
     @cached_property
     def lineage(self) -> ProjectLineage:

@@ -217,6 +217,40 @@ def show(
     _call("show", json, dataset=dataset, project=project, failed=failed, limit=limit)
 
 
+@app.command(epilog="Example:  headwater plan --select staging.trips+")
+def plan(
+    select: Select = None,
+    project: Project = ".",
+    var: Var = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="As if models were built though they are up to date.")
+    ] = False,
+    from_now: Annotated[
+        bool, typer.Option("--from-now", help="Land without files that are gone.")
+    ] = False,
+    accept_breaking: Annotated[
+        bool,
+        typer.Option("--accept-breaking", help="Exit with 0 though something is taken away."),
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what nothing is done to.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what a run would do, and why; nothing is done."""
+    _call(
+        "plan",
+        json,
+        select=select or [],
+        project=project,
+        variables=_variables(var),
+        rebuild=rebuild,
+        from_now=from_now,
+        accept_breaking=accept_breaking,
+        everything=everything,
+    )
+
+
 @app.command(epilog="Example:  headwater rollback --to 12")
 def rollback(
     to: Annotated[

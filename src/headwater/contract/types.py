@@ -163,3 +163,27 @@ def _build(node: exp.Expression, text: str) -> Type:
             raise ValueError(f"{text!r}: a map is written map(key type, value type)")
         return Type(kind, (), (("key", _build(inner[0], text)), ("value", _build(inner[1], text))))
     return Type(kind)
+
+
+def is_widened(was: Type, now: Type) -> bool:
+    """Whether a type is of the same kind as another and has room for all of its values: what was
+    computed with the one can be computed with the other.
+
+    >>> is_widened(Type("INTEGER"), Type("BIGINT")), is_widened(Type("INTEGER"), Type("UBIGINT"))
+    (True, False)
+    >>> is_widened(Type("DECIMAL", (8, 2)), Type("DECIMAL", (9, 3)))
+    True
+    """
+    if was == now or (was.kind, now.kind) == FLOATS:
+        return True
+    if was.is_integer and now.is_integer:
+        signed = now.kind in INTEGERS
+        sizes = INTEGERS if was.kind in INTEGERS else UNSIGNED
+        place = sizes.index(was.kind)
+        if (was.kind in INTEGERS) == signed:
+            return (INTEGERS if signed else UNSIGNED).index(now.kind) >= place
+        return signed and INTEGERS.index(now.kind) > place
+    if was.kind == now.kind == "DECIMAL":
+        digits, scale = was.size
+        return now.size[1] >= scale and now.size[0] - now.size[1] >= digits - scale
+    return False

@@ -22,6 +22,8 @@ class Action(StrEnum):
     BUILD = "build"
     RENAME = "rename"
     NOTHING = "nothing"
+    DROP = "drop"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True)

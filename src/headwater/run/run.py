@@ -8,7 +8,7 @@ holds the lock of each dataset from the moment it looks at it until its step is 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,17 +27,15 @@ from headwater.engine.bind import Bound
 from headwater.engine.limits import BuildLimits
 from headwater.engine.macros import macro_sql
 from headwater.engine.session import Limits
-from headwater.errors import FileRefused, HeadwaterError, LakeLocked, NoSuchInput, counted
-from headwater.ingest.copies import Copies
-from headwater.ingest.intake import KEEP_COPIES, Intake, Manner, decide_intake
+from headwater.errors import FileRefused, HeadwaterError, LakeLocked, counted
+from headwater.ingest.intake import Intake
 from headwater.ingest.land import land
 from headwater.ingest.landing import Landing
 from headwater.ingest.replay import Request, Selection, replay
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake, user_name
 from headwater.lake.quarantine import overdue
-from headwater.lake.raw import Raw
-from headwater.lake.state import Build, LandedFile, Position, Release, State
+from headwater.lake.state import Build, Position, Release, State
 from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import (
@@ -63,17 +61,13 @@ from headwater.project.definitions import (
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
 from headwater.refresh.view import ViewBuild, compute_view
 from headwater.run.checks import Checker, NotChecked
+from headwater.run.gather import Gatherer, portions
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
 from headwater.run.record import new_run_id, run_row
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
-from headwater.sources.files.discover import discover
-from headwater.sources.files.unpack import content_hash
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import dotted
-
-MAX_STEP_BYTES = 1 << 30
-"""A landing step takes files up to so many bytes, and at least one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +167,13 @@ class _Run:
         self.schemas.update(self.bound.schemas)
         self.clock = time.monotonic()
         self.renames = renames(self.graph.datasets)
+        self.gatherer = Gatherer(
+            folder=self.project.folder,
+            lake=self.lake.folder,
+            renames=self.renames,
+            relanded=self.relanded,
+            from_now=self.options.from_now,
+        )
 
     def carry_out(self) -> Report:
         for name in self.graph.order:
@@ -349,7 +350,7 @@ class _Run:
             if self.try_again(dataset, table, parents, step, lock):
                 lock = self.lock(name)
             lands = name not in self.failed
-            for intake in _portions(self.intake(dataset, table, step)) if lands else ():
+            for intake in portions(self.intake(dataset, table, step)) if lands else ():
                 self.observer.started(name, "land", intake.reason)
                 identity = self.identity(name, table, mark, Action.LAND, intake.reason)
                 self.make_functions(dataset)
@@ -484,64 +485,11 @@ class _Run:
 
     def intake(self, dataset: SourceDataset, table: str, step: StepReport) -> Intake:
         """What is to land."""
-        known = {path: f for (t, path), f in self.state.files.items() if t == table}
-        folder, definition = self.project.folder, dataset.definition
-        missing: NoSuchInput | None = None
-        try:
-            items = discover(folder, definition, str(dataset.name))
-        except NoSuchInput as error:
-            missing = error
-            items = discover(folder, definition, str(dataset.name), may_miss=True)
-        earlier = self.landed_before(dataset.name, table)
-        intake = decide_intake(
-            definition,
-            items,
-            known,
-            _has_changed,
-            reland=dataset.name in self.relanded,
-            earlier=earlier,
-            copy_of=Copies(self.raw(dataset.name), folder, definition).of,
-        )
-        if missing and not any(item.copy_of for item in intake.items):
-            if not any(file.is_landed for file in known.values()):
-                raise missing
-            step.notes.append(f"{missing.message}; what was landed from it stays")
-            return Intake(manner=Manner.ADD)
-        if not known:
-            found = {item.path for item in (*items, *intake.items)}
-            self.miss_nothing(dataset.name, sorted(earlier.keys() - found), step)
-        for item, why in intake.refused:
+        gathered = self.gatherer.gather(dataset, table, self.state)
+        step.notes += gathered.notes
+        for item, why in gathered.intake.refused:
             self.refuse(dataset.name, table, step, item, why)
-        return intake
-
-    def landed_before(self, name: DatasetName, table: str) -> dict[str, LandedFile]:
-        """The files that a dataset was landed from under the contract that it had before."""
-        names = {name, *self.former(name)}
-        before = newest_other_table(self.state, names, table)
-        files = self.state.files.items() if before else ()
-        return {path: file for (t, path), file in files if t == before and file.is_landed}
-
-    def miss_nothing(self, name: DatasetName, lost: Sequence[str], step: StepReport) -> None:
-        """Raise where a dataset is to be landed anew and files that it was landed from are lost:
-        their rows would be lost without a word."""
-        if not lost:
-            return
-        what = f"{counted(len(lost), 'file')} that it was landed from: {', '.join(lost[:3])}"
-        if not self.options.from_now:
-            raise HeadwaterError(
-                f"its contract changed, so all of it is landed again, but {what} cannot be found",
-                where=str(name),
-                hint="bring them back, or land what is there: headwater run --from-now; "
-                + KEEP_COPIES,
-            )
-        step.notes.append(f"landed without {what}")
-
-    def former(self, name: DatasetName) -> list[DatasetName]:
-        """The names that a dataset had before."""
-        return [old for old, new in self.renames.items() if new == name]
-
-    def raw(self, name: DatasetName) -> Raw:
-        return Raw(self.lake.folder, str(name), [str(old) for old in self.former(name)])
+        return gathered.intake
 
     def tend_copies(self, dataset: SourceDataset, step: StepReport) -> None:
         """Say how many files were landed from their copies, and delete those copies that are kept
@@ -553,7 +501,7 @@ class _Run:
             step.notes.append(f"{counted(count, 'file')} landed from {whose} in the lake")
         try:
             days = dataset.definition.raw_retention_days
-            self.raw(dataset.name).delete_outdated(days, self.moment)
+            self.gatherer.raw(dataset.name).delete_outdated(days, self.moment)
         except OSError as error:
             step.notes.append(f"copies that are kept no longer stay: {error.strerror}")
 
@@ -1069,36 +1017,6 @@ def _by_remedy(
 
 def _sum_of(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {code: a.get(code, 0) + b.get(code, 0) for code in {**a, **b}}
-
-
-def newest_other_table(state: State, names: Collection[DatasetName], table: str) -> str:
-    """The built table that a dataset of these names had before it got `table`; "" without."""
-    others = [b for (n, t), b in state.builds.items() if n in names and t != table]
-    newest = max(others, key=lambda build: build.position.snapshot_id, default=None)
-    return newest.position.table if newest else ""
-
-
-def _has_changed(item: Item, before: LandedFile) -> bool:
-    """Whether a file differs from what was landed of it; read only where its size or time do."""
-    if item.size_bytes == before.size_bytes and item.modified_at == before.modified_at:
-        return False
-    return content_hash(item) != before.content_hash
-
-
-def _portions(intake: Intake) -> list[Intake]:
-    """An intake in portions of at most MAX_STEP_BYTES and at least one file, in order; one that
-    only makes sense as a whole in one."""
-    if intake.manner is Manner.WHOLE:
-        return [] if intake.is_empty else [intake]
-    portions: list[list[Item]] = []
-    size = 0
-    for item in intake.items:
-        if not portions or size + item.size_bytes > MAX_STEP_BYTES:
-            portions.append([])
-            size = 0
-        portions[-1].append(item)
-        size += item.size_bytes
-    return [intake.part(part) for part in portions]
 
 
 def _add(a: Any, b: Any) -> Any:

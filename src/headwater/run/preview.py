@@ -1,0 +1,190 @@
+"""What a run would do, without doing it: what is known of each dataset, for `plan` to decide on.
+
+Reads definitions, folders and the lake's state; writes nothing. Costs what a run costs that has
+nothing to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from headwater.analysis.fingerprint import fingerprint
+from headwater.analysis.graph import Graph, renames, select
+from headwater.contract.types import Type, parse_type
+from headwater.engine.bind import Bound
+from headwater.errors import HeadwaterError
+from headwater.lake.lake import Lake
+from headwater.lake.state import Build, State
+from headwater.lake.step import table_name
+from headwater.names import DatasetName
+from headwater.plan.steps import Plan, Wanted, plan
+from headwater.project.definitions import (
+    ORIGIN_COLUMNS,
+    Dataset,
+    Project,
+    PythonModel,
+    SourceDataset,
+    SqlModel,
+)
+from headwater.run.gather import Gatherer
+from headwater.sql.difference import difference
+
+
+def preview(
+    project: Project,
+    graph: Graph,
+    bound: Bound,
+    lake: Lake | None,
+    *,
+    selectors: Sequence[str] = (),
+    rebuild: bool = False,
+    from_now: bool = False,
+) -> Plan:
+    """The plan of a run. `lake`: open for reading; None: there is none yet.
+
+    Raises UnknownSelection.
+    """
+    state = lake.state() if lake else State(snapshot_id=0)
+    looker = _Looker(project, graph, bound, lake, state, from_now)
+    wanted = {name: looker.look(graph.datasets[name]) for name in graph.order}
+    selected = select(graph, selectors) if selectors else None
+    steps = plan(graph, wanted, state.released, selected=selected, rebuild=rebuild)
+    return Plan(steps, state.held)
+
+
+@dataclass
+class _Looker:
+    project: Project
+    graph: Graph
+    bound: Bound
+    lake: Lake | None
+    state: State
+    from_now: bool
+
+    def __post_init__(self) -> None:
+        self.renames = renames(self.graph.datasets)
+        self.gatherer = Gatherer(
+            folder=self.project.folder,
+            lake=self.project.lake_folder,
+            renames=self.renames,
+            from_now=self.from_now,
+        )
+        self.seconds, self.definitions = self._before()
+
+    def look(self, dataset: Dataset) -> Wanted:
+        """What is known of one dataset."""
+        name = dataset.name
+        mark, columns = self._mark(dataset)
+        mine = self.state.newest_build(name, mark) if mark else None
+        newest = max(
+            (build for (other, _), build in self.state.builds.items() if other == name),
+            key=lambda build: build.position.snapshot_id,
+            default=None,
+        )
+        former = None if mine else self._former(name, mark)
+        intake = problem = ""
+        if isinstance(dataset, SourceDataset):
+            table = mine.position.table if mine else table_name(name, mark)
+            try:
+                gathered = self.gatherer.gather(dataset, table, self.state).intake
+                intake = "" if gathered.is_empty else gathered.reason
+                problem = next((str(why.message) for _, why in gathered.refused), "")
+            except HeadwaterError as error:
+                problem = error.message
+        return Wanted(
+            at_fingerprint=mine,
+            newest=newest,
+            former=former,
+            intake=intake,
+            problem=problem,
+            differences=self._differences(dataset, newest) if newest and not mine else (),
+            columns=columns,
+            seconds=self.seconds.get(name),
+        )
+
+    def _mark(self, dataset: Dataset) -> tuple[str, Mapping[str, Type] | None]:
+        """A dataset's fingerprint ("" if it is not known before its inputs are built), and its
+        columns."""
+        columns = self.bound.schemas.get(dataset.name)
+        if isinstance(dataset, SqlModel) and columns is None:
+            return "", None
+        if isinstance(dataset, PythonModel) and not dataset.contract.columns:
+            return self._built_mark(dataset), None
+        return fingerprint(dataset, columns), columns
+
+    def _built_mark(self, dataset: PythonModel) -> str:
+        """The fingerprint of a function whose columns are those that it had when it was built."""
+        for (name, _), build in self.state.builds.items():
+            there = {n: parse_type(t) for n, t in build.columns.items() if n not in ORIGIN_COLUMNS}
+            if name == dataset.name and build.fingerprint in (
+                fingerprint(dataset, None),
+                fingerprint(dataset, there),
+            ):
+                return build.fingerprint
+        return fingerprint(dataset, None)
+
+    def _former(self, name: DatasetName, mark: str) -> DatasetName | None:
+        """The earlier name whose built table the dataset takes over."""
+        earlier = [old for old, new in self.renames.items() if new == name]
+        return next((old for old in earlier if mark and self.state.newest_build(old, mark)), None)
+
+    def _differences(self, dataset: Dataset, newest: Build) -> tuple[str, ...]:
+        before = self.definitions.get((newest.dataset, newest.position.table), "")
+        if isinstance(dataset, SqlModel):
+            return difference(before, dataset.query.text)
+        if isinstance(dataset, SourceDataset):
+            return _changed_keys(before, dataset)
+        return ()
+
+    def _before(self) -> tuple[dict[DatasetName, float], dict[tuple[DatasetName, str], str]]:
+        """How long each dataset took last, and how each built table was defined."""
+        if self.lake is None:
+            return {}, {}
+        took = self.lake.con.execute(
+            "SELECT dataset, max_by(seconds, started_at) FROM lake.headwater.steps "
+            "WHERE status = 'committed' AND action IN ('land', 'build') GROUP BY dataset"
+        ).fetchall()
+        defined = self.lake.con.execute(
+            "SELECT dataset, built_table, max_by(definition, built_at) "
+            "FROM lake.headwater.builds GROUP BY ALL"
+        ).fetchall()
+        return (
+            {DatasetName.parse(name): seconds for name, seconds in took},
+            {(DatasetName.parse(name), table): text or "" for name, table, text in defined},
+        )
+
+
+def _changed_keys(before: str, dataset: SourceDataset) -> tuple[str, ...]:
+    """Where a source's definition differs from what it was, key by key."""
+    try:
+        was = json.loads(before)
+    except ValueError:
+        return ()
+    now = json.loads(json.dumps(dataset.definition.model_dump(mode="json"), default=str))
+    return tuple(_keys(was, now, ""))
+
+
+def _keys(was: object, now: object, path: str) -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        found = []
+        for key in dict.fromkeys([*now, *was]):
+            inner = f"{path}.{key}".lstrip(".")
+            if key not in was and path == "columns":
+                found.append(f"{inner}: new")
+            elif key not in now and path == "columns":
+                found.append(f"{inner}: gone")
+            else:
+                found += _keys(was.get(key), now.get(key), inner)
+        return found
+    if was == now or path in ("description", "owner", "tags", "path"):
+        return []
+    if any(path.endswith(f".{word}") for word in ("description", "tags")):
+        return []
+    return [f"{path}: {_value(was)} -> {_value(now)}"]
+
+
+def _value(value: object) -> str:
+    text = "none" if value is None else json.dumps(value, default=str)
+    return text if len(text) <= 40 else f"{text[:38]} …"
