@@ -45,6 +45,7 @@ from headwater.sql.variables import fill, variables_in
 
 if TYPE_CHECKING:
     from headwater.lake.backup import Copied
+    from headwater.lake.diff import DatasetDiff
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
     from headwater.plan.steps import Plan
@@ -118,6 +119,22 @@ class OpenProject:
                 rebuild=rebuild,
                 from_now=from_now,
             )
+
+    def diff(
+        self, before: int | None = None, after: int | None = None, dataset: str = ""
+    ) -> list[DatasetDiff]:
+        """What differs between two releases, dataset by dataset; those that do not are left out.
+
+        before, after   their numbers. Default: the newest one, and the one before.
+        dataset         only this one.
+
+        Raises NoLake, ReleaseRefused, UnknownDataset.
+        """
+        from headwater.run.compare import compare_releases
+
+        with self.read_lake() as lake:
+            keys = {name: d.contract.key for name, d in self.project.datasets.items()}
+            return compare_releases(lake, keys, before, after, dataset)
 
     @cached_property
     def lineage(self) -> ProjectLineage:

@@ -251,6 +251,20 @@ def plan(
     )
 
 
+@app.command(epilog="Example:  headwater diff marts.daily_revenue --release 3 5")
+def diff(
+    dataset: Annotated[str, typer.Argument(help="Only this one, as schema.name.")] = "",
+    release: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--release", metavar="BEFORE AFTER", help="Default: the last two."),
+    ] = None,
+    project: Project = ".",
+    json: Json = False,
+) -> None:
+    """Show what differs between two releases: columns, rows and values."""
+    _call("diff", json, dataset=dataset, releases=release, project=project)
+
+
 @app.command(epilog="Example:  headwater rollback --to 12")
 def rollback(
     to: Annotated[

@@ -1,0 +1,53 @@
+"""Comparing two releases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headwater.errors import ReleaseRefused, UnknownDataset, suggestion
+from headwater.lake.diff import DatasetDiff, compare
+from headwater.lake.lake import Lake
+from headwater.names import DatasetName
+
+
+def compare_releases(
+    lake: Lake,
+    keys: Mapping[DatasetName, Sequence[str]],
+    before: int | None = None,
+    after: int | None = None,
+    dataset: str = "",
+) -> list[DatasetDiff]:
+    """What differs between two releases, dataset by dataset; those that do not are left out.
+
+    keys            dataset -> what names its rows.
+    before, after   numbers of releases. Default: the newest, and the one before it.
+    dataset         only this one; "" for all.
+
+    Raises ReleaseRefused, UnknownDataset.
+    """
+    releases = sorted(lake.releases())
+    for number in (before, after):
+        if number is not None and number not in releases:
+            raise ReleaseRefused(
+                f"there is no release {number}", hint="`headwater releases` lists them"
+            )
+    if before is None or after is None:
+        if len(releases) < 2:
+            raise ReleaseRefused(
+                "there are no two releases to compare", hint="`headwater releases` lists them"
+            )
+        before, after = releases[-2], releases[-1]
+    was, now = lake.release_at(before).names, lake.release_at(after).names
+    names = sorted({*was, *now})
+    if dataset:
+        wanted = [name for name in names if str(name) == dataset]
+        if not wanted:
+            raise UnknownDataset(
+                f"no dataset {dataset} in releases {before} and {after}",
+                hint=suggestion(dataset, [str(name) for name in names]),
+            )
+        names = wanted
+    found = [
+        compare(lake, name, was.get(name), now.get(name), keys.get(name, ())) for name in names
+    ]
+    return [diff for diff in found if not diff.is_equal]
