@@ -11,9 +11,18 @@ from headwater.errors import HeadwaterError
 from headwater.model import Input, model
 
 if TYPE_CHECKING:
+    from headwater import testing
     from headwater.api import OpenProject, check_project, open_project
 
-__all__ = ["HeadwaterError", "Input", "OpenProject", "check_project", "model", "open_project"]
+__all__ = [
+    "HeadwaterError",
+    "Input",
+    "OpenProject",
+    "check_project",
+    "model",
+    "open_project",
+    "testing",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +30,8 @@ def __getattr__(name: str) -> Any:
         from headwater import api  # loads DuckDB and pydantic, which a model file does not need
 
         return getattr(api, name)
+    if name == "testing":
+        from importlib import import_module
+
+        return import_module("headwater.testing")
     raise AttributeError(f"module 'headwater' has no attribute {name!r}")
