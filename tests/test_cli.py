@@ -55,6 +55,7 @@ COMMANDS = [
     ["backup"],
     ["doctor"],
     ["schema"],
+    ["test"],
     ["restore"],
 ]
 

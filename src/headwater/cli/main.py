@@ -459,7 +459,9 @@ def doctor(
 
 @app.command(epilog="Example:  headwater schema source")
 def schema(
-    name: Annotated[str, typer.Argument(help="settings, source or model. Default: all.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="settings, source, model, check or test. Default: all.")
+    ] = "",
     project: Project = ".",
     write: Annotated[
         bool, typer.Option("--write", help="Write them into the project's folder `schemas`.")

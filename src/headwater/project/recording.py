@@ -132,9 +132,7 @@ def _expect(text: str, rows: Mapping[int, NewRows]) -> bool:
 
 _WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_./@-]*( [A-Za-z0-9_./@-]+)*")
 _PLAIN = re.compile(r"[0-9A-Za-z+.-][0-9A-Za-z+.() -]*(:[0-9A-Za-z+.() -]+)*")
-_RESERVED = frozenset(
-    ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf", "infinity"]
-)
+_RESERVED = frozenset(["null", "true", "false", "yes", "no", "on", "off", "nan", "inf", "infinity"])
 
 
 def written(value: Shown, kind: Type) -> str:

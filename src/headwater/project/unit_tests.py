@@ -50,6 +50,8 @@ def _as_moment(value: Any) -> Any:
 
 
 def _as_rows(value: Any) -> Any:
+    if value is None:
+        return None
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise PydanticCustomError(
             "rows", "rows are a list of mappings", {"hint": "- {day: 2026-01-01, revenue: 6}"}

@@ -123,25 +123,32 @@ class Difference:
         }
 
 
-def cell_words(value: Shown, kind: Type) -> str:
+def cell_words(value: Shown, kind: Type, unclear: str = "") -> str:
     """A value as a reader of a difference sees it: one line, and no two values alike.
+
+    unclear   characters for which a text is put in quotes.
 
     >>> cell_words(None, Type("VARCHAR")), cell_words("NULL", Type("VARCHAR"))
     ('NULL', "'NULL'")
     """
     if isinstance(value, list):
         inner = kind.parts[0][1]
-        return f"[{', '.join(cell_words(item, inner) for item in value)}]"
+        return f"[{', '.join(cell_words(item, inner, _NESTING) for item in value)}]"
     if isinstance(value, dict):
         parts = dict(kind.parts)
-        is_map = kind.kind == "MAP"
-        inner_of = (lambda _: parts["value"]) if is_map else parts.__getitem__
-        pairs = (f"{key}: {cell_words(item, inner_of(key))}" for key, item in value.items())
+        inner_of = {key: parts["value" if kind.kind == "MAP" else key] for key in value}
+        pairs = (
+            f"{key}: {cell_words(item, inner_of[key], _NESTING)}" for key, item in value.items()
+        )
         return f"{{{', '.join(pairs)}}}"
     if value is None:
         return "NULL"
-    is_clear = value.isprintable() and value == value.strip() and value and value != "NULL"
-    return value if is_clear and not value.startswith("'") and "->" not in value else repr(value)
+    is_clear = value.isprintable() and value == value.strip() and value not in ("", "NULL")
+    has_marks = value.startswith("'") or "->" in value or any(mark in value for mark in unclear)
+    return value if is_clear and not has_marks else repr(value)
+
+
+_NESTING = ",[]{}"
 
 
 def compare(
