@@ -320,9 +320,12 @@ class _Judge:
             place = given.place_of(number, column)
             return lambda message, hint: self.tests.mistake(given.file, place, message, hint)
 
-        if not given.rows and given.header:
+        rows = given.rows
+        if given.header:
             cells_of(self.cells, [dict.fromkeys(given.header)], schema, _at(self, given), what)
-        return CellRows(schema, cells_of(self.cells, given.rows, schema, noted, what))
+            known = {name.lower() for name in schema}
+            rows = [{n: cell for n, cell in row.items() if n.lower() in known} for row in rows]
+        return CellRows(schema, cells_of(self.cells, rows, schema, noted, what))
 
     def expected(self, test: UnitTest, model: Model, schema: Schema | None) -> CellRows | None:
         if test.expect is None or schema is None:
