@@ -220,7 +220,9 @@ class _Judge:
                 self.note(test, ("model",), error.message, error.hint)
             return
         self.refuse_running_time(test, model)
-        schema = self.bound.schemas.get(model.name)
+        # A function may return more columns than its contract declares.
+        is_known = isinstance(model, SqlModel)
+        schema = self.bound.schemas.get(model.name) if is_known else None
         self.ready.append(
             ReadyTest(
                 test=test,
