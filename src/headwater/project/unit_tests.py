@@ -59,8 +59,12 @@ def _as_rows(value: Any) -> Any:
     return value
 
 
+def _as_list(value: Any) -> Any:
+    return [] if value is None else value
+
+
 def _as_given(value: Any) -> Any:
-    return value if isinstance(value, str) else _as_rows([] if value is None else value)
+    return value if isinstance(value, str) else _as_rows(_as_list(value))
 
 
 Moment = Annotated[datetime | None, BeforeValidator(_as_moment)]
@@ -96,7 +100,7 @@ class UnitTestDefinition(Definition):
 class UnitTestsFile(Definition):
     """`tests/**/*.yaml`."""
 
-    tests: list[UnitTestDefinition]
+    tests: Annotated[list[UnitTestDefinition], BeforeValidator(_as_list)]
     """The unit tests."""
 
 
