@@ -70,7 +70,7 @@ def check(repeats: int) -> list[Line]:
 
 
 def unit(repeats: int) -> list[Line]:
-    """`headwater test` of 100 unit tests with a few rows each, beside a project with one of them."""
+    """`headwater test` of 100 unit tests with a few rows each, and of one of them."""
     many = unit_test_project("unit_many")
     one = unit_test_project("unit_one", tests=1)
     all_of_them, only_one = alternate(

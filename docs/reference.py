@@ -271,8 +271,8 @@ def unit_tests_page() -> str:
         "# Unit tests\n\n`tests/**/*.yaml`: "
         + first_sentence(unit_tests.UnitTestDefinition)[0].lower()
         + first_sentence(unit_tests.UnitTestDefinition)[1:]
-        + " See [Unit tests](../how-to/unit-tests.md). The file is a mapping with one key, `tests`, "
-        "a list of tests with these keys:\n\n"
+        + " See [Unit tests](../how-to/unit-tests.md). The file is a mapping with one key, "
+        "`tests`, a list of tests with these keys:\n\n"
         + properties(unit_tests.UnitTestDefinition)
         + "\nA YAML file below `tests/` without such a key is left alone.\n\n## A value\n\n"
         + table(
@@ -287,12 +287,12 @@ def unit_tests_page() -> str:
                 ["lists", "`[a, b]`"],
                 ["structs, maps", "`{city: Bern}`; fields that are not there are NULL"],
                 ["`json`", "a mapping, a list, or a text that is JSON: `'\"a\"'`"],
-                ["`blob`", "`\"\\\\xAA\"` as DuckDB writes it, or YAML's `!!binary`"],
+                ["`blob`", '`"\\\\xAA"` as DuckDB writes it, or YAML\'s `!!binary`'],
                 ["any nested one", "a text that is JSON, too: so it is written in a CSV file"],
             ],
         )
-        + f"\nFloating point numbers are equal that differ by at most {TOLERANCE:g}, relative to the "
-        "greater one.\n"
+        + f"\nFloating point numbers are equal that differ by at most {TOLERANCE:g}, relative to "
+        "the greater one.\n"
     )
 
 

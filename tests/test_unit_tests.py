@@ -294,7 +294,8 @@ def test_a_key_and_a_reference_hold_in_a_test_too(make):
 FUNCTIONS = {
     "headwater.yaml": "name: test\nvariables: {rate: 2, since: 2026-01-01}\n",
     "functions/rated.sql": "CREATE FUNCTION rated(x, y := 1) AS x * y * $rate",
-    "functions/recent.sql": "CREATE FUNCTION recent() AS TABLE SELECT * FROM s.t WHERE day >= $since",
+    "functions/recent.sql": "CREATE FUNCTION recent() AS TABLE "
+    "SELECT * FROM s.t WHERE day >= $since",
     "models/m/rates.sql": "/*\nrules: [{name: low, check: r < 100 * $rate}]\n*/\n"
     "SELECT id, rated(id) AS r FROM recent()",
     "models/m/view.sql": "/*\nstore: none\n*/\nSELECT id, rated(id, 10) AS r FROM s.t",
@@ -304,7 +305,8 @@ FUNCTIONS = {
 def test_variables_have_their_own_values_in_each_test(make):
     text = a_test(
         "m.rates",
-        "given: {s.t: [{id: 3, day: 2026-01-01}, {id: 4, day: 2025-01-01}]}\nexpect: [{id: 3, r: 6}]",
+        "given: {s.t: [{id: 3, day: 2026-01-01}, {id: 4, day: 2025-01-01}]}\n"
+        "expect: [{id: 3, r: 6}]",
     )
     text += """\
   - name: another rate
@@ -511,11 +513,18 @@ tests:
     assert (made.folder / "tests/x.yaml").read_text() == new
 
 
+def test_update_adds_no_rows_where_only_rules_are_expected(make):
+    text = a_test("m.land", f"{SOME}expect_broken: [day.min]")
+    made = make(text)
+    assert only(made, "--update")["status"] == "failed"
+    assert (made.folder / "tests/x.yaml").read_text() == text
+
+
 def test_update_says_what_it_did(make):
     made = make(a_test("m.daily", "", "new"))
     code, out, _ = made.cli("test", "--update")
     assert code == 0
-    assert out.splitlines()[0] == "recorded  m.daily: new  (tests/x.yaml:2)"
+    assert out.splitlines()[0] == "recorded  m.daily: new  (tests/x.yaml)"
     assert out.splitlines()[1].startswith("1 test, 1 recorded, ")
 
 
@@ -538,7 +547,8 @@ def lasting(tmp_path_factory):
     files = {
         "headwater.yaml": "name: test\n",
         "sources/s.yaml": SOURCE,
-        "models/m/x.sql": "SELECT name, id / 3 AS third, [v, NULL] AS l, {'d': day, 'n': name} AS s, "
+        "models/m/x.sql": "SELECT name, id / 3 AS third, [v, NULL] AS l, "
+        "{'d': day, 'n': name} AS s, "
         "MAP {coalesce(name, ''): id} AS m, upper(name) || '\n' AS u FROM s.t",
     }
     for path, text in files.items():

@@ -160,7 +160,14 @@ CASES = [
     ),
     ("a field of no such type", given("{where_: {zip: x}}"), 6, 12, "`where_` must be struct", ""),
     ("no JSON", given("{raw: abc}"), 6, 12, "`raw` must be json, exactly", ""),
-    ("a text that is no list", given("{tags: abc}"), 6, 12, "`tags`: the text is no JSON", "[1, 2]"),
+    (
+        "a text that is no list",
+        given("{tags: abc}"),
+        6,
+        12,
+        "`tags`: the text is no JSON",
+        "[1, 2]",
+    ),
     (
         "an expected column that is none",
         f"{TOP}    expect:\n      - {{m: 1}}\n",
@@ -285,7 +292,7 @@ def test_a_mistake_is_told_with_its_place(project, text, line, column, message, 
     assert (first.file, first.line, first.column) == (F, line, column)
     assert message in first.message
     assert hint in first.hint
-    assert first.source_line == (text.split("\n") + [""])[line - 1]
+    assert first.source_line == [*text.split("\n"), ""][line - 1]
     assert made.cli("check")[0] == made.cli("test")[0] == 2
     hw.open_project(made.folder)  # a run does not look at them
 

@@ -77,7 +77,7 @@ def _show(out: Output, outcome: Outcome, *, verbose: bool) -> None:
         for line in outcome.detail.splitlines():
             out.line(f"    {line}", _STYLES.get(line[:1], ""))
     elif outcome.status is Status.RECORDED:
-        out.line(f"recorded  {test.title}  ({test.file}:{test.line})", "yellow")
+        out.line(f"recorded  {test.title}  ({test.file})", "yellow")
     elif verbose:
         out.line(f"passed    {test.title}  ({outcome.seconds:.3f} s)", "green")
 

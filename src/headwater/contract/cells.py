@@ -170,9 +170,7 @@ def _resolved(value: Written) -> Any:
 def rows_sql(kinds: Mapping[str, Type], rows: Sequence[Mapping[str, str | None]]) -> str:
     """SELECT the rows with these columns, from the texts of their cells, in their order; a cell
     that is not there is NULL. The texts are known to be of their types: see `misfits_sql`."""
-    found = {
-        name: [text for row in rows if (text := row.get(name)) is not None] for name in kinds
-    }
+    found = {name: [text for row in rows if (text := row.get(name)) is not None] for name in kinds}
     there = [name for name in kinds if found[name]]
     inner = {name: f"c{place}" for place, name in enumerate(there)}
     picked = [
@@ -194,7 +192,9 @@ _COMMON = {
     "INTEGER": re.compile(r"-?[0-9]{1,18}"),
     "DECIMAL": re.compile(r"-?[0-9]+(\.[0-9]+)?"),
     "DATE": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"),
-    "TIMESTAMP": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"),
+    "TIMESTAMP": re.compile(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    ),
 }
 """How values are mostly written."""
 

@@ -80,9 +80,9 @@ class Outcome:
     @property
     def is_recordable(self) -> bool:
         """Whether it fails because of its expected rows, and there are rows to expect."""
-        return self.actual is not None and (
-            self.difference is not None or self.ready.test.expect is None
-        )
+        test = self.ready.test
+        says_nothing = test.expect is None and test.definition.expect_broken is None
+        return self.actual is not None and (self.difference is not None or says_nothing)
 
     def as_dict(self) -> dict[str, Any]:
         """The outcome as plain values."""
