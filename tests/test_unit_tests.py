@@ -574,7 +574,7 @@ def test_a_recorded_test_passes(lasting, rows):
     assert command(Output(), [], str(lasting), {}, False, False) == 0
 
 
-# ---- from Python -----------------------------------------------------------------------------------
+# ---- from Python ---------------------------------------------------------------------------------
 
 MAPPINGS = [{"day": date(2026, 1, 1), "v": Decimal("1.50")}, {"DAY": "2026-01-01", "v": 2}]
 ARROW = pyarrow.table({"day": [date(2026, 1, 1)] * 2, "v": [1.5, 2.0]})

@@ -212,17 +212,29 @@ def _left_over(
     unexpected = [
         actual[place] for place in sorted(p for places in waiting.values() for p in places)
     ]
-    if not any(_is_near(kind) for kind in kinds.values()):
+    return _without_near(kinds, missing, unexpected)
+
+
+def _without_near(
+    kinds: Mapping[str, Type], missing: list[Row], unexpected: list[Row]
+) -> tuple[list[Row], list[Row]]:
+    """The same without those that are near: floating point numbers, JSON in other words."""
+    exact = {name: kind for name, kind in kinds.items() if not _is_near(kind)}
+    if len(exact) == len(kinds):
         return missing, unexpected
-    # Floating point numbers may be near, and JSON written in another way.
-    still = []
+    waiting: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(unexpected):
+        waiting[_exactly(exact, row)].append(place)
+    still, gone = [], set()
     for row in missing:
-        near = next((n for n, other in enumerate(unexpected) if _same(kinds, row, other)), None)
+        places = waiting[_exactly(exact, row)]
+        near = next((place for place in places if _same(kinds, row, unexpected[place])), None)
         if near is None:
             still.append(row)
         else:
-            del unexpected[near]
-    return still, unexpected
+            places.remove(near)
+            gone.add(near)
+    return still, [row for place, row in enumerate(unexpected) if place not in gone]
 
 
 def _is_near(kind: Type) -> bool:
@@ -256,21 +268,14 @@ def _pairs_by_key(
     kinds: Mapping[str, Type], missing: Sequence[Row], unexpected: Sequence[Row], key: Sequence[str]
 ) -> list[tuple[int, int]]:
     of_key = {name: kinds[name] for name in key}
-    found: list[tuple[int, int]] = []
-    taken: set[int] = set()
-    for place, row in enumerate(missing):
-        other = next(
-            (
-                n
-                for n, candidate in enumerate(unexpected)
-                if n not in taken and _same(of_key, row, candidate)
-            ),
-            None,
-        )
-        if other is not None:
-            taken.add(other)
-            found.append((place, other))
-    return found
+    waiting: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(unexpected):
+        waiting[_exactly(of_key, row)].append(place)
+    return [
+        (place, places.pop(0))
+        for place, row in enumerate(missing)
+        if (places := waiting[_exactly(of_key, row)])
+    ]
 
 
 def _pairs_by_likeness(
