@@ -27,6 +27,7 @@ FIGURES: Mapping[str, Figure] = {
     "models": commands.models,
     "help": commands.help_,
     "check": commands.check,
+    "unit": commands.unit,
     "big": commands.big,
 }
 """Name -> figure. Each takes how often to repeat."""

@@ -16,6 +16,7 @@ from bench.inputs import (
     make_big,
     mixed_project,
     model_project,
+    unit_test_project,
 )
 from bench.measure import Line, alternate, limited, run_process, timed_process
 
@@ -65,6 +66,21 @@ def check(repeats: int) -> list[Line]:
     return [
         limited("check", "200 files", fine, 1.0),
         limited("check", "200 files, 20 mistakes", mistakes, 1.0),
+    ]
+
+
+def unit(repeats: int) -> list[Line]:
+    """`headwater test` of 100 unit tests with a few rows each, and of one of them."""
+    many = unit_test_project("unit_many")
+    one = unit_test_project("unit_one", tests=1)
+    all_of_them, only_one = alternate(
+        lambda: timed_process([HEADWATER, "test"], many),
+        lambda: timed_process([HEADWATER, "test"], one),
+        repeats=repeats,
+    )
+    return [
+        limited("unit", "100 unit tests", all_of_them, 2.0),
+        limited("unit", "1 unit test, the same models", only_one, None),
     ]
 
 

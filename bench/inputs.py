@@ -242,3 +242,37 @@ def mixed_project(name: str, sources: int = 39, models: int = 160, broken: int =
         )
         (folder / "models" / "marts" / f"revenue_{n}.sql").write_text(text, encoding="utf-8")
     return folder
+
+
+def unit_test_project(name: str, tests: int = 100, models: int = 25) -> Path:
+    """A project of models with keys and rules, and so many unit tests of them, with a few rows
+    each; all of them pass."""
+    folder = empty_folder(name)
+    for part in ("sources", "models/marts", "tests"):
+        (folder / part).mkdir(parents=True)
+    (folder / "headwater.yaml").write_text(f"name: {name}\n", encoding="utf-8")
+    source = ORDERS.source.replace("ORIGIN", "record")
+    (folder / "sources" / "raw.yaml").write_text(source, encoding="utf-8")
+    for n in range(models):
+        text = (
+            "/*\nkey: [day, country]\ncolumns:\n  revenue: {required: true, min: 0}\n*/\n"
+            "SELECT CAST(ordered_at AS DATE) AS day, country, sum(amount) AS revenue,\n"
+            "    count(*) AS orders\n"
+            f"FROM raw.orders\nWHERE quantity > {n}\nGROUP BY ALL\n"
+        )
+        (folder / "models" / "marts" / f"revenue_{n}.sql").write_text(text, encoding="utf-8")
+        own = [test for test in range(tests) if test % models == n]
+        lines = ["tests:"] if own else ["tests: []"]
+        for test in own:
+            rows = [
+                f"        - {{ordered_at: 2026-01-0{day} 10:00:00, country: AT, "
+                f"amount: {test}.{day}0, quantity: 99}}"
+                for day in (1, 1, 2)
+            ]
+            lines += [f"  - name: test {test}", f"    model: marts.revenue_{n}", "    given:"]
+            lines += ["      raw.orders:", *rows, "    expect:"]
+            lines += [f"      - {{day: 2026-01-01, revenue: {test * 2}.20, orders: 2}}"]
+            lines += [f"      - {{day: 2026-01-02, revenue: {test}.20, orders: 1}}"]
+        text = "\n".join(lines) + "\n"
+        (folder / "tests" / f"revenue_{n}.yaml").write_text(text, encoding="utf-8")
+    return folder

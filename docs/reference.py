@@ -24,10 +24,11 @@ from headwater.cli.main import app
 from headwater.contract import checks, contract, definition, freshness
 from headwater.contract import types as column_types
 from headwater.contract.across import ACROSS
+from headwater.contract.cells import TOLERANCE
 from headwater.contract.rules import RULES
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.lake.state import FORMAT_VERSION, STATE_TABLES
-from headwater.project import definitions
+from headwater.project import definitions, unit_tests
 from headwater.project.schema import attribute_docs
 from headwater.sources.batch import REASONS
 
@@ -265,6 +266,36 @@ def checks_page() -> str:
     )
 
 
+def unit_tests_page() -> str:
+    return (
+        "# Unit tests\n\n`tests/**/*.yaml`: "
+        + first_sentence(unit_tests.UnitTestDefinition)[0].lower()
+        + first_sentence(unit_tests.UnitTestDefinition)[1:]
+        + " See [Unit tests](../how-to/unit-tests.md). The file is a mapping with one key, "
+        "`tests`, a list of tests with these keys:\n\n"
+        + properties(unit_tests.UnitTestDefinition)
+        + "\nA YAML file below `tests/` without such a key is left alone.\n\n## A value\n\n"
+        + table(
+            ["type of the column", "how a value is written"],
+            [
+                ["all", "`null`, `~` or nothing: NULL"],
+                ["`varchar`", "as it stands, in quotes or not: `007` is the text `007`"],
+                [
+                    "numbers, dates, times, intervals, `uuid`, `boolean`",
+                    "as in SQL, in quotes or not: `1.50`, `2026-01-05 12:00:00`, `2 days`, `nan`",
+                ],
+                ["lists", "`[a, b]`"],
+                ["structs, maps", "`{city: Bern}`; fields that are not there are NULL"],
+                ["`json`", "a mapping, a list, or a text that is JSON: `'\"a\"'`"],
+                ["`blob`", '`"\\\\xAA"` as DuckDB writes it, or YAML\'s `!!binary`'],
+                ["any nested one", "a text that is JSON, too: so it is written in a CSV file"],
+            ],
+        )
+        + f"\nFloating point numbers are equal that differ by at most {TOLERANCE:g}, relative to "
+        "the greater one.\n"
+    )
+
+
 _RULES_OF_PARTS = set(contract.Part.model_fields) - {"description"}
 
 
@@ -470,6 +501,7 @@ PAGES = {
     "functions.md": functions_page,
     "contracts.md": contracts_page,
     "checks.md": checks_page,
+    "unit-tests.md": unit_tests_page,
     "types.md": types_page,
     "reasons.md": reasons_page,
     "state.md": state_page,

@@ -55,8 +55,12 @@ COMMANDS = [
     ["backup"],
     ["doctor"],
     ["schema"],
+    ["test"],
     ["restore"],
 ]
+
+
+NO_TESTS = {"tests": [], "passed": 0, "failed": 0, "recorded": 0}
 
 
 def invoke(*words: str, text: str | None = None) -> tuple[int, str, str]:
@@ -128,7 +132,11 @@ def test_help_loads_neither_duckdb_nor_pydantic():
 @pytest.mark.parametrize(
     ("words", "look"),
     [
-        (["check"], lambda v: v == {"mistakes": [], "datasets": ["s.t", "m.x"], "checks": []}),
+        (
+            ["check"],
+            lambda v: v == {"mistakes": [], "datasets": ["s.t", "m.x"], "checks": [], "tests": []},
+        ),
+        (["test"], lambda v: v.pop("seconds") < 60 and v == NO_TESTS),
         (["run"], lambda v: v["status"] == "nothing" and v["exit_code"] == 0),
         (["query", "SELECT 1 AS a"], lambda v: v == [{"a": 1}]),
         (

@@ -187,6 +187,8 @@ KINDS = [
     "RowCount",
     "TableCheck",
     "CheckHeader",
+    "UnitTestDefinition",
+    "UnitTestsFile",
 ]
 
 
@@ -197,6 +199,7 @@ def test_each_key_of_a_project_is_shown_in_a_how_to_page(kind):
         **vars(REFERENCE.contract),
         **vars(REFERENCE.checks),
         **vars(REFERENCE.definition),
+        **vars(REFERENCE.unit_tests),
     }
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     keys = [field.alias or name for name, field in definitions[kind].model_fields.items()]

@@ -11,6 +11,7 @@ from headwater.errors import HeadwaterError
 from headwater.model import Input, model
 
 if TYPE_CHECKING:
+    from headwater import testing
     from headwater.api import OpenProject, check_project, open_project, resume, roll_back
 
 _OF_API = ("OpenProject", "check_project", "open_project", "resume", "roll_back")
@@ -23,6 +24,7 @@ __all__ = [
     "open_project",
     "resume",
     "roll_back",
+    "testing",
 ]
 
 
@@ -31,4 +33,8 @@ def __getattr__(name: str) -> Any:
         from headwater import api  # loads DuckDB and pydantic, which a model file does not need
 
         return getattr(api, name)
+    if name == "testing":
+        from importlib import import_module
+
+        return import_module("headwater.testing")
     raise AttributeError(f"module 'headwater' has no attribute {name!r}")

@@ -17,6 +17,7 @@ from headwater.analysis.graph import Graph, analyse
 from headwater.analysis.lineage import ProjectLineage, project_lineage
 from headwater.engine.bind import Bound, bind
 from headwater.engine.session import Limits, connect
+from headwater.engine.unit_tests import ReadyTest, ready_tests
 from headwater.engine.variables import wrong_values
 from headwater.errors import (
     Mistake,
@@ -38,6 +39,7 @@ from headwater.project.definitions import (
 )
 from headwater.project.functions import closure
 from headwater.project.read import find_project, read_functions, read_leniently, read_settings
+from headwater.project.unit_tests import UnitTests, read_tests
 from headwater.project.variables import literals, unknown, unused, values_of, wrong_value
 from headwater.sql.faults import SqlError
 from headwater.sql.functions import called
@@ -446,7 +448,7 @@ def open_project(
 
     Raises NotAProject, and ProjectMistakes with all mistakes at once.
     """
-    opened, mistakes = check_project(path, variables=variables)
+    opened, mistakes = _read_and_bind(path, variables)
     if mistakes:
         raise ProjectMistakes(mistakes)
     return opened
@@ -456,7 +458,24 @@ def check_project(
     path: str | Path = ".", *, variables: Mapping[str, Any] | None = None
 ) -> tuple[OpenProject, list[Mistake]]:
     """The project as far as it can be read, and all its mistakes: in the files, between them,
-    and in what their queries bind to."""
+    in what their queries bind to, and in its unit tests, which a run does not look at."""
+    opened, _, _, mistakes = check_project_and_tests(path, variables=variables)
+    return opened, mistakes
+
+
+def check_project_and_tests(
+    path: str | Path = ".", *, variables: Mapping[str, Any] | None = None
+) -> tuple[OpenProject, UnitTests, list[ReadyTest], list[Mistake]]:
+    """The same with the project's unit tests, and those of them that can be run."""
+    opened, mistakes = _read_and_bind(path, variables)
+    tests = read_tests(opened.project.folder)
+    ready, of_tests = ready_tests(opened.project, opened.graph, opened.bound, tests)
+    return opened, tests, ready, [*mistakes, *tests.mistakes, *of_tests]
+
+
+def _read_and_bind(
+    path: str | Path, variables: Mapping[str, Any] | None
+) -> tuple[OpenProject, list[Mistake]]:
     project, mistakes = read_leniently(find_project(Path(path)), variables=variables)
     graph, between = analyse(project)
     bound = bind(project, graph)

@@ -31,6 +31,8 @@ def kind_of(path: str) -> str | None:
         return "model"
     if "checks/" in path and path.endswith(".sql"):
         return "check"
+    if re.search(r"(^|/)tests/.*\.yaml$", path):
+        return "test"
     return None
 
 
@@ -128,6 +130,7 @@ SOUND = {
         "memory_limit": "1GB",
     },
     "check": {"description": "no orphans", "severity": "error", "tags": ["nightly"]},
+    "test": {"tests": [{"name": "n", "model": "m.a", "expect_broken": "a.min", "ordered": True}]},
 }
 
 
@@ -171,6 +174,8 @@ def test_an_unknown_key_is_refused_wherever_it_stands(kind, path):
         ("model", []),
         ("model", {"row_count": {"min": 1, "otherwise": "quarantine"}}),
         ("check", {"otherwise": "drop"}),
+        ("test", {"tests": [{"name": "n"}]}),
+        ("test", {"unit_tests": []}),
     ],
 )
 def test_what_cannot_be_read_is_refused(kind, value):
@@ -179,6 +184,12 @@ def test_what_cannot_be_read_is_refused(kind, value):
 
 def test_a_row_count_may_be_a_number():
     assert refusal("model", {"row_count": 10}) == ""
+
+
+def test_rows_of_a_unit_test_have_the_columns_that_they_have():
+    rows = [{"day": "2026-01-01", "city": {"zip": 1}, "tags": ["a", None]}]
+    test = {"name": "n", "model": "m.a", "given": {"s.t": rows, "s.u": "u.csv"}, "expect": rows}
+    assert refusal("test", {"tests": [{**test, "now": "2026-01-05", "variables": {"v": 2}}]}) == ""
 
 
 def test_a_value_from_the_environment_may_stand_for_a_number():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headwater.analysis.checks import data_checks
-from headwater.api import OpenProject, check_project
+from headwater.api import OpenProject, check_project_and_tests, open_project
 from headwater.cli.output import Output
 from headwater.errors import ProjectMistakes, counted
 from headwater.run.report import DataReport
@@ -16,11 +16,11 @@ def command(
     data: bool = False,
     select: list[str] | None = None,
 ) -> int:
-    opened, mistakes = check_project(project, variables=variables)
+    if data:  # unit tests say nothing of data
+        return _check_data(out, open_project(project, variables=variables), select or [])
+    opened, tests, _, mistakes = check_project_and_tests(project, variables=variables)
     if mistakes:
         raise ProjectMistakes(mistakes)
-    if data:
-        return _check_data(out, opened, select or [])
     datasets = opened.project.datasets
     checks = data_checks(opened.project)
     if out.is_json:
@@ -29,13 +29,14 @@ def command(
                 "mistakes": [],
                 "datasets": [str(name) for name in opened.graph.order],
                 "checks": [check.name for check in checks],
+                "tests": [test.title for test in tests.tests],
             }
         )
     else:
         sources = sum(1 for dataset in datasets.values() if not hasattr(dataset, "query"))
-        there = f"{len(datasets)} datasets" + (
-            f", {counted(len(checks), 'check')}" if checks else ""
-        )
+        there = f"{len(datasets)} datasets"
+        there += f", {counted(len(checks), 'check')}" if checks else ""
+        there += f", {counted(len(tests.tests), 'unit test')}" if tests.tests else ""
         out.line(f"{opened.project.settings.name}: {there}, no mistakes", "green")
         if not sources:
             out.note("there is no source yet: add sources/NAME.yaml")

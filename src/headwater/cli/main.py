@@ -126,6 +126,38 @@ def check(
     )
 
 
+@app.command("test", epilog="Example:  headwater test marts.daily_revenue")
+def unit_test(
+    selectors: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WHAT]...", help="Models as for --select, names of tests, or their files."
+        ),
+    ] = None,
+    project: Project = ".",
+    select: Select = None,
+    var: Var = None,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Record what models give as what failing tests expect."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name the tests that pass, too.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run the unit tests of models, in memory; needs no lake and no data."""
+    _call(
+        "test",
+        json,
+        selectors=[*(selectors or []), *(select or [])],
+        project=project,
+        variables=_variables(var),
+        update=update,
+        verbose=verbose,
+    )
+
+
 @app.command(epilog="Example:  headwater run --select +marts.daily_revenue")
 def run(
     project: Project = ".",
@@ -523,7 +555,9 @@ def doctor(
 
 @app.command(epilog="Example:  headwater schema source")
 def schema(
-    name: Annotated[str, typer.Argument(help="settings, source or model. Default: all.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="settings, source, model, check or test. Default: all.")
+    ] = "",
     project: Project = ".",
     write: Annotated[
         bool, typer.Option("--write", help="Write them into the project's folder `schemas`.")

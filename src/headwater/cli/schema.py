@@ -40,10 +40,12 @@ def command(out: Output, name: str, project: str, write: bool) -> int:
     out.line(f"    # yaml-language-server: $schema={FOLDER}/settings.json", "bold")
     out.line("In each file of sources/:")
     out.line(f"    # yaml-language-server: $schema=../{FOLDER}/source.json", "bold")
+    out.line("In each file of unit tests in tests/:")
+    out.line(f"    # yaml-language-server: $schema=../{FOLDER}/test.json", "bold")
     out.line("Or once for all of them, in VS Code's .vscode/settings.json:")
     out.line(
         f'    "yaml.schemas": {{"{FOLDER}/settings.json": "headwater.yaml", '
-        f'"{FOLDER}/source.json": "sources/**/*.yaml"}}',
+        f'"{FOLDER}/source.json": "sources/**/*.yaml", "{FOLDER}/test.json": "tests/**/*.yaml"}}',
         "bold",
     )
     return 0

@@ -2,19 +2,20 @@
 
 The values are YAML 1.2's: `no` and `on` are words, not booleans, and `10:30` is no number. A key
 that stands twice is a mistake. `${NAME}` and `${NAME:-default}` are taken from the environment,
-in values only.
+in values only, and where there is one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from headwater.contract.cells import Written
 from headwater.errors import Mistake, suggestion
 from headwater.places import TOP, KeyPath, Place, Places
 from headwater.project.mistakes import mistake_in
@@ -30,6 +31,7 @@ class _Loader(_Base):  # type: ignore[misc]
 
 
 _INTEGER = "tag:yaml.org,2002:int"
+_NO_TEXTS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:binary")
 _KINDS = {
     "tag:yaml.org,2002:bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     _INTEGER: (r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
@@ -120,16 +122,19 @@ class Document:
 def read_document(
     text: str,
     file: str,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None,
     first_line: int = 1,
     *,
     first_column: int = 1,
     source: str = "",
+    as_written: Callable[[KeyPath], bool] | None = None,
 ) -> Document:
     """Read YAML; what is wrong with it is in the document's `mistakes`.
 
+    environment                None: nothing is taken from it, `${NAME}` is a text.
     first_line, first_column   where in the file the YAML starts.
     source                     the file's whole text, where the YAML is not all of it.
+    as_written                 which scalars stay as they are written: see `Written`.
     """
     document = Document(file, source or text, Place(first_line, first_column))
     try:
@@ -148,15 +153,22 @@ def read_document(
         document.note(document.start, f"not YAML: {str(error).splitlines()[0]}")
         return document
     if node is not None:
-        document.value = _Builder(document, text, environment).build(node, ())
+        document.value = _Builder(document, text, environment, as_written).build(node, ())
     return document
 
 
 class _Builder:
-    def __init__(self, document: Document, text: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        text: str,
+        environment: Mapping[str, str] | None,
+        as_written: Callable[[KeyPath], bool] | None,
+    ) -> None:
         self.document = document
         self.text = text
         self.environment = environment
+        self.as_written = as_written
         self.scalars = yaml.constructor.SafeConstructor()
 
     def build(self, node: yaml.Node, path: KeyPath) -> Any:
@@ -195,7 +207,9 @@ class _Builder:
         return pairs
 
     def scalar(self, node: Any, path: KeyPath) -> Any:
-        if "${" in node.value:
+        if self.as_written and self.as_written(path) and node.tag not in _NO_TEXTS:
+            return Written(node.value, is_plain=not node.style)
+        if "${" in node.value and self.environment is not None:
             text = _VARIABLE.sub(lambda match: self.variable(match, path), node.value)
             tag = _Loader("").resolve(yaml.ScalarNode, text, (not node.style, False))
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark, node.style)
@@ -209,7 +223,7 @@ class _Builder:
 
     def variable(self, match: re.Match[str], path: KeyPath) -> str:
         name, default = match["name"], match["default"]
-        value = self.environment.get(name) or default
+        value = (self.environment or {}).get(name) or default
         if value is None:
             self.document.mistake(
                 path,

@@ -21,6 +21,7 @@ from headwater.project.definitions import (
     FilesSource,
     Function,
     FunctionNote,
+    Model,
     ModelContract,
     Project,
     PythonInput,
@@ -99,6 +100,29 @@ def read_leniently(
     variables   values given in place of the defaults of headwater.yaml.
     """
     return _reader(folder, environment, variables).read()
+
+
+def read_model_again(
+    project: Project, model: Model, variables: Mapping[str, Any]
+) -> tuple[Model | None, frozenset[str]]:
+    """A model of a project that is read, with other values of variables: only its file, and those
+    of the functions. Also which variables it uses, through its functions too. None: with these
+    values it cannot be read."""
+    reader = _reader(project.folder, None, variables)
+    reader.settings()
+    functions = reader.functions()
+    reader.used = set()
+    path = reader.folder / model.file
+    if isinstance(model, PythonModel):
+        reader.python_models(path)
+    else:
+        reader.sql_model(path)
+    found = reader.datasets.get(model.name)
+    if reader.mistakes or not isinstance(found, SqlModel | PythonModel):
+        return None, frozenset()
+    found = with_functions(found, functions) if functions else found
+    used = reader.used.union(*(f.text.body.variables for f in found.functions))
+    return found, frozenset(used)
 
 
 def _reader(

@@ -24,6 +24,7 @@ from pydantic_core import CoreSchema, core_schema
 from headwater.contract.checks import CheckHeader
 from headwater.contract.types import TYPE_WORDS, Type
 from headwater.project.definitions import FilesSource, ModelContract, Settings
+from headwater.project.unit_tests import UnitTestsFile
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """The newest that all editors know."""
@@ -32,6 +33,7 @@ SCHEMAS: dict[str, tuple[type[BaseModel], str]] = {
     "source": (FilesSource, "sources/*.yaml"),
     "model": (ModelContract, "the leading comment of models/**/*.sql"),
     "check": (CheckHeader, "the leading comment of checks/**/*.sql"),
+    "test": (UnitTestsFile, "tests/**/*.yaml"),
 }
 """Name -> the class that reads it, and what it is the schema of."""
 

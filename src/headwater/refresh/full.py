@@ -153,10 +153,14 @@ class FullBuild:
 
     def discard(self, lake: Lake) -> None:
         """See `ComputedStep`."""
+        self.clear(lake.con)
+
+    def clear(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Free what stands in the session. Safe to call twice."""
         for table in self.temp_tables:
-            lake.con.execute(f"DROP TABLE IF EXISTS {ident(table)}")
+            con.execute(f"DROP TABLE IF EXISTS {ident(table)}")
         self.temp_tables.clear()
-        lake.con.execute(f"DROP TABLE IF EXISTS {self.result}")
+        con.execute(f"DROP TABLE IF EXISTS {self.result}")
 
 
 def check_rows(
@@ -204,16 +208,7 @@ def compute(
     con = lake.con
     try:
         with limited(con, limits or BuildLimits(), f"{model.file}:{model.line}"):
-            if isinstance(model, PythonModel):
-                result = f"result_{identity.step}"
-                build.temp_tables.append(result)
-                python_model.call(con, folder, model, result)
-                query = f"SELECT * FROM {ident(result)}"
-                _judge(con, build, model, query, described(con, query))
-            else:
-                _judge(
-                    con, build, model, model.query.text, schema or described(con, model.query.text)
-                )
+            compute_result(con, build, folder, schema)
             if build.row_count > PREWRITTEN_ROWS:
                 build.prewritten = write_ahead(
                     lake, identity, f"SELECT {column_list(build.columns)} FROM {build.result}"
@@ -225,6 +220,30 @@ def compute(
         build.discard(lake)
         raise
     return build
+
+
+def compute_result(
+    con: duckdb.DuckDBPyConnection,
+    build: FullBuild,
+    folder: Path,
+    schema: dict[str, Type] | None = None,
+) -> None:
+    """Compute a model's whole result into a session and check it. No lake is needed.
+
+    folder   the project's, from which Python models import.
+
+    What `compute` says of the session holds here; what is left behind `build.clear` removes.
+    """
+    model = build.model
+    if isinstance(model, PythonModel):
+        result = f"result_{build.identity.step}"
+        build.temp_tables.append(result)
+        python_model.call(con, folder, model, result)
+        query = f"SELECT * FROM {ident(result)}"
+        _judge(con, build, model, query, described(con, query))
+    else:
+        query = model.query.text
+        _judge(con, build, model, query, schema or described(con, query))
 
 
 def described(con: duckdb.DuckDBPyConnection, query: str) -> dict[str, Type]:
