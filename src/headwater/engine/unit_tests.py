@@ -20,13 +20,14 @@ from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Remedy
 from headwater.contract.types import VARCHAR, Type
 from headwater.contract.values import text_of
-from headwater.engine.bind import ORIGIN_COLUMNS, Bound, Schema, input_columns
+from headwater.engine.bind import Bound, Schema
 from headwater.engine.session import connect
 from headwater.engine.variables import wrong_values
 from headwater.errors import HeadwaterError, Mistake, suggestion
 from headwater.names import DatasetName
 from headwater.places import Place
 from headwater.project.definitions import (
+    ORIGIN_COLUMNS,
     Dataset,
     Model,
     Origin,
@@ -35,6 +36,7 @@ from headwater.project.definitions import (
     SourceDataset,
     SqlModel,
     Value,
+    input_columns,
 )
 from headwater.project.read import read_model_again
 from headwater.project.unit_tests import GivenRows, UnitTest, UnitTests
