@@ -38,7 +38,7 @@ def kind_of(path: str) -> str | None:
 
 def examples() -> list[tuple[str, str, str]]:
     """Where it stands, its kind and its text: all that docs, examples, the template and the
-    fixtures of contracts show."""
+    fixtures of contracts show. (SQL without a leading comment has no YAML.)"""
     found = []
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for fence in _FENCE.finditer(page.read_text(encoding="utf-8")):
@@ -48,6 +48,7 @@ def examples() -> list[tuple[str, str, str]]:
             if ".headwater" not in path.parts:
                 name = path.relative_to(folder).as_posix()
                 found.append((name, path.as_posix(), path.read_text(encoding="utf-8")))
+    found = [one for one in found if not one[1].endswith(".sql") or "/*" in one[2]]
     texts = [(where, kind, text) for where, path, text in found if (kind := kind_of(path))]
     for path in sorted((ROOT / "tests/contract/fixtures").glob("*.yaml")):
         texts.append((path.name, "model", path.read_text(encoding="utf-8")))
