@@ -28,6 +28,7 @@ FIGURES: Mapping[str, Figure] = {
     "help": commands.help_,
     "check": commands.check,
     "unit": commands.unit,
+    "plan": commands.plan,
     "big": commands.big,
 }
 """Name -> figure. Each takes how often to repeat."""

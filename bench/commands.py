@@ -12,6 +12,7 @@ from bench.inputs import (
     WORK,
     empty_folder,
     give_file,
+    joined_project,
     landing_project,
     make_big,
     mixed_project,
@@ -81,6 +82,23 @@ def unit(repeats: int) -> list[Line]:
     return [
         limited("unit", "100 unit tests", all_of_them, 2.0),
         limited("unit", "1 unit test, the same models", only_one, None),
+    ]
+
+
+def plan(repeats: int) -> list[Line]:
+    """`headwater plan`, and `headwater run` with nothing new: 200 models with three joins each."""
+    folder = joined_project("plan", 200)
+    timed_process([HEADWATER, "run"], folder)
+    planned, idle, traced = alternate(
+        lambda: timed_process([HEADWATER, "plan"], folder),
+        lambda: timed_process([HEADWATER, "run"], folder),
+        lambda: timed_process([HEADWATER, "impact", "src.t.a"], folder),
+        repeats=repeats,
+    )
+    return [
+        limited("plan", "plan, 200 models, nothing changed", planned, 0.5),
+        limited("plan", "run, 200 models, nothing new", idle, 0.7),
+        limited("plan", "impact of a source's column", traced, None),
     ]
 
 

@@ -191,6 +191,39 @@ def give_file(project: Path, file: Path, name: str) -> Path:
     return target
 
 
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def joined_project(name: str, models: int) -> Path:
+    """A project of `models` models in 10 layers, each of which joins three datasets of the layer
+    before; the first reads a source with 100 rows."""
+    folder = empty_folder(name)
+    _write(folder / "headwater.yaml", f"name: {name}\n")
+    _write(
+        folder / "sources" / "src.yaml",
+        "connector: files\ndatasets:\n  t:\n    path: data/*.csv\n    columns:\n"
+        "      id: integer\n      a: integer\n      b: integer\n",
+    )
+    lines = ["id,a,b", *(f"{n},{n % 7},{n % 11}" for n in range(100))]
+    _write(folder / "data" / "t.csv", "\n".join(lines) + "\n")
+    width = models // 10
+    for number in range(models):
+        layer, place = divmod(number, width)
+        given = [
+            "src.t" if layer == 0 else f"m.l{layer - 1}_{(place + step) % width:03}"
+            for step in (0, 1, 7)
+        ]
+        _write(
+            folder / "models" / "m" / f"l{layer}_{place:03}.sql",
+            f"-- model {number}\nSELECT x.id, x.a + {place} AS a, y.b + z.a % 5 AS b\n"
+            f"FROM {given[0]} x\nJOIN {given[1]} y USING (id)\n"
+            f"LEFT JOIN {given[2]} z ON z.id = x.id AND z.a >= 0\nWHERE x.b IS NOT NULL\n",
+        )
+    return folder
+
+
 def model_project(name: str, models: int = 200, layers: int = 10) -> Path:
     """A project of one-line models. Each below the first layer reads two of the layer above."""
     folder = empty_folder(name)
