@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from typing import Any
@@ -58,6 +58,14 @@ class _Parser(_READ):  # type: ignore[valid-type,misc]
 _WORDS = frozenset(word.lower() for word in DuckDB.tokenizer_class.KEYWORDS) | frozenset(
     DuckDB.generator_class.RESERVED_KEYWORDS
 )
+_TEXTS = (
+    exp.Literal,
+    exp.RawString,
+    exp.ByteString,
+    exp.HexString,
+    exp.National,
+    exp.UnicodeString,
+)
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = re.compile(r"_[tw][0-9]+_[0-9]+")
 _CHANCE = frozenset(
@@ -65,11 +73,13 @@ _CHANCE = frozenset(
 )
 
 
-def canonical(text: str, *, names_count: bool = False) -> str:
+def canonical(text: str, *, names_count: bool = False, nested: Iterable[str] = ()) -> str:
     """The canonical form of a query that parses.
 
     names_count  whether the result's columns keep the names that DuckDB makes up for what has no
                  alias; False where they are compared otherwise.
+    nested       names of columns of the tables that it reads that hold fields: one before a dot
+                 may be meant where an alias is called so too.
 
     Pure. It can be run, and gives the rows that the query gives.
 
@@ -86,7 +96,7 @@ def canonical(text: str, *, names_count: bool = False) -> str:
         nodes = list(tree.walk())
         for node in nodes:
             _unify(node)
-        reader = _Reader()
+        reader = _Reader(others={name.lower() for name in nested})
         try:
             reader.query(tree, None, {}, 0, is_named=names_count)
         except _NamesStay:
@@ -122,6 +132,12 @@ def _unify(node: exp.Expr) -> None:
         name = node.name
         if node.args.get("quoted") and _PLAIN.fullmatch(name) and name.lower() not in _WORDS:
             node.set("quoted", False)
+    elif isinstance(node, exp.Ordered):
+        node.set("desc", node.args.get("desc") or None)
+    elif isinstance(node, exp.Join):
+        told = node.args.get("on") or node.args.get("using") or node.args.get("method")
+        if node.kind == "OUTER" or (node.kind == "INNER" and told):
+            node.set("kind", None)
     elif isinstance(node, exp.RegexpLike):
         # `a ~ b`: sqlglot writes regexp_matches, which finds parts of a text too.
         parts = [node.this, node.expression]
@@ -147,9 +163,12 @@ def _as_written(text: str, tokens: Sequence[Token]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Cte:
+    """A part of WITH. `columns`: those that it surely has."""
+
     node: exp.CTE
     name: str
     new: str
+    columns: frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +179,7 @@ class _Relation:
     name    what its columns are qualified by; "" if they cannot be.
     new     what they are to be qualified by.
     schema  of a table without alias.
+    columns those that it surely has.
     stays   whether its name is seen elsewhere than before a dot.
     """
 
@@ -167,6 +187,7 @@ class _Relation:
     name: str
     new: str
     schema: str = ""
+    columns: frozenset[str] = frozenset()
     stays: bool = False
 
 
@@ -240,7 +261,8 @@ class _Reader:
             return ctes
         for number, each in enumerate(with_.expressions):
             alias = each.args["alias"]
-            cte = _Cte(each, alias.name.lower(), f"_w{depth}_{number}")
+            columns = _surely_named(alias, _names_given(each.this))
+            cte = _Cte(each, alias.name.lower(), f"_w{depth}_{number}", columns)
             self.columns(alias)
             self.folded.append(alias.this)
             self.ctes.append(cte)
@@ -282,14 +304,14 @@ class _Reader:
             ctes_within = self.with_(node, scope, ctes, scope.depth)
             self.query(node.this, scope, ctes_within, scope.depth + 1, is_named=named)
             self.rest(node, scope, ctes, ("this", "alias", "joins", "with_"))
-            self.relation(node, scope)
+            self.relation(node, scope, columns=_names_given(node.this))
         elif isinstance(node, exp.Values):
             self.rest(node, scope, ctes, ("alias", "joins"))
             self.relation(node, scope, stays=not node.alias)
         elif isinstance(node, exp.Lateral) and isinstance(node.this, exp.Subquery):
             self.query(node.this, scope, ctes, scope.depth + 1, is_named=True)
             self.rest(node, scope, ctes, ("this", "alias", "joins"))
-            self.relation(node, scope)
+            self.relation(node, scope, columns=_names_given(node.this))
         elif isinstance(node, exp.Unnest):
             self.rest(node, scope, ctes, ("alias", "joins"))
             self.relation(node, scope, stays=not _column_names(node))
@@ -308,13 +330,15 @@ class _Reader:
             return
         schema, name = node.db.lower(), node.name.lower()
         self.folded += [part for part in (node.this, node.args.get("db")) if part]
+        columns: frozenset[str] = frozenset()
         if not schema and name in ctes:
             self.cte_uses.append((node, ctes[name]))
+            columns = ctes[name].columns
         elif not schema:
             self.lost.add(name)
         elif schema == "recurring":
             raise _NamesStay
-        self.relation(node, scope, name, schema)
+        self.relation(node, scope, name, schema, columns)
 
     def relation(
         self,
@@ -322,6 +346,7 @@ class _Reader:
         scope: _Scope,
         name: str = "",
         schema: str = "",
+        columns: frozenset[str] = frozenset(),
         *,
         stays: bool = False,
     ) -> None:
@@ -332,7 +357,7 @@ class _Reader:
                 name, schema = alias.name.lower(), ""
                 self.folded.append(alias.this)
         new = f"_t{scope.depth}_{len(scope.relations)}"
-        relation = _Relation(node, name, new, schema, stays)
+        relation = _Relation(node, name, new, schema, _surely_named(alias, columns), stays)
         scope.relations.append(relation)
         self.relations.append(relation)
 
@@ -361,8 +386,8 @@ class _Reader:
             self.column(node, scope)
         elif isinstance(node, exp.Identifier):
             self.others.add(node.name.lower())
-        elif isinstance(node, exp.Literal):
-            if node.is_string:
+        elif isinstance(node, _TEXTS):
+            if not node.is_number:
                 self.others.update(word.lower() for word in _PLAIN.findall(node.this))
         elif isinstance(node, exp.Pivot | exp.Table):
             raise _AsWritten
@@ -377,7 +402,7 @@ class _Reader:
             if _is_identifier(first):
                 self.bare.append(first)
             return
-        relation = self.found(first.name.lower(), scope)
+        relation = self.found(first.name.lower(), more[0].name.lower(), scope)
         if relation:
             self.uses.append((node, relation))
             self.folded += [part for part in parts[:2] if _is_identifier(part)]
@@ -390,15 +415,15 @@ class _Reader:
             self.folded.append(first)
         self.others.update(part.name.lower() for part in more)
 
-    def found(self, name: str, scope: _Scope | None) -> _Relation | None:
-        """The relation that a name before a dot means."""
+    def found(self, name: str, column: str, scope: _Scope | None) -> _Relation | None:
+        """The relation that the name before a column means."""
         found: list[list[_Relation]] = []
         while scope:
             if here := [each for each in scope.relations if each.name == name]:
                 found.append(here)
             scope = scope.outer
-        if len(found) > 1 or (found and len(found[0]) > 1):
-            # What is not in the nearest is looked for in the next.
+        if found and (len(found[0]) > 1 or (found[1:] and column not in found[0][0].columns)):
+            # A column that the nearest has not is looked for in the next.
             self.doubtful.add(name)
         return found[0][0] if found else None
 
@@ -427,12 +452,8 @@ class _Reader:
             return
         for identifier in self.folded:
             identifier.set("this", identifier.name.lower())
-        schemas = {relation.schema for relation in self.relations} & taken
-        stay = {
-            each
-            for each in self.relations
-            if each.stays or each.name in taken or each.schema in schemas
-        }
+        stay = {each for each in self.relations if each.stays or each.name in taken}
+        stay |= {each for _, each in self.full_uses if each.schema in taken}
         counts = Counter(cte.name for cte in self.ctes)
         for cte in self.ctes:
             if counts[cte.name] == 1 and cte.name not in self.lost:
@@ -475,6 +496,30 @@ def _is_identifier(node: object) -> bool:
 def _column_names(node: exp.Expr) -> list[exp.Expr]:
     alias = node.args.get("alias")
     return list(alias.columns) if isinstance(alias, exp.TableAlias) else []
+
+
+_MANY = (exp.Star, exp.Columns, exp.Explode, exp.Unnest)
+"""What may become several columns, with names of their own."""
+
+
+def _names_given(query: exp.Expr) -> frozenset[str]:
+    """Names of columns that a query surely has."""
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if not isinstance(query, exp.Select):
+        return frozenset()
+    return frozenset(
+        each.alias_or_name.lower()
+        for each in query.expressions
+        if isinstance(each, exp.Alias | exp.Column) and not isinstance(each.this, _MANY)
+    )
+
+
+def _surely_named(alias: object, columns: frozenset[str]) -> frozenset[str]:
+    """What the columns are called under an alias."""
+    if isinstance(alias, exp.TableAlias) and alias.columns:
+        return frozenset(column.name.lower() for column in alias.columns)
+    return columns
 
 
 def _is_series(node: exp.Expr) -> bool:
