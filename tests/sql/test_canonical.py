@@ -70,8 +70,24 @@ def test_two_queries_have_two_forms(one, other):
     assert form(one) != form(other)
 
 
+def test_no_two_of_many_queries_have_one_form():
+    forms: dict[str, list[str]] = {}
+    for sql in CASES["distinct"]:
+        forms.setdefault(form(sql), []).append(sql)
+    assert [same for same in forms.values() if len(same) > 1] == []
+
+
 @pytest.mark.parametrize(
-    "sql", sorted({case[key] for kind in CASES for case in CASES[kind] for key in ("one", "other")})
+    "sql",
+    sorted(
+        {
+            case[key]
+            for kind in ("equal", "different")
+            for case in CASES[kind]
+            for key in ("one", "other")
+        }
+        | set(CASES["distinct"])
+    ),
 )
 def test_the_form_gives_the_rows_of_the_query_and_is_its_own_form(con, sql):
     assert form(form(sql)) == form(sql)

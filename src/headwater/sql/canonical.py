@@ -383,11 +383,11 @@ class _Reader:
         if isinstance(node, exp.Query | exp.Values):
             self.query(node, scope, ctes, scope.depth + 1, is_named=False)
         elif isinstance(node, exp.Column):
-            self.column(node, scope)
+            self.column(node, scope, ctes)
         elif isinstance(node, exp.Identifier):
             self.others.add(node.name.lower())
         elif isinstance(node, _TEXTS):
-            if not node.is_number:
+            if "{" in node.name:  # the types of json_transform, say, which name fields
                 self.others.update(word.lower() for word in _PLAIN.findall(node.this))
         elif isinstance(node, exp.Pivot | exp.Table):
             raise _AsWritten
@@ -395,7 +395,9 @@ class _Reader:
             for child in node.iter_expressions():
                 self.expression(child, scope, ctes)
 
-    def column(self, node: exp.Column, scope: _Scope) -> None:
+    def column(self, node: exp.Column, scope: _Scope, ctes: _Ctes) -> None:
+        if isinstance(node.this, exp.Star):
+            self.rest(node.this, scope, ctes, ())
         first, *more = parts = node.parts
         if not more:
             self.others.add(first.name.lower())

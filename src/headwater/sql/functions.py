@@ -93,14 +93,15 @@ def read_function(text: str, values: Mapping[str, str] | None = None) -> Functio
             hint=f"use ${token.text} in the body",
         )
     body, calls = _read_body(text, head, values)
-    # Whoever reads a function's rows may see how it calls its columns.
-    meant = canonical(body.text, names_count=head.is_table)
+    names = tuple(parts[0].text.lower() for parts in head.parameters)
+    # Whoever reads a function's rows may see how it calls its columns; a parameter may be a struct.
+    meant = canonical(body.text, names_count=head.is_table, nested=names)
     parameters = [(token.token_type.name, token.text) for token in head.between]
     return FunctionText(
         name=head.name.text.lower(),
         place=place_at(text, head.name.start),
         head=text[head.name.end + 1 : head.body[0].start],
-        parameters=tuple(parts[0].text.lower() for parts in head.parameters),
+        parameters=names,
         types=_said(text, head.parameters, is_default=False),
         defaults=_said(text, head.parameters, is_default=True),
         is_table=head.is_table,
