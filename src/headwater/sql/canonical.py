@@ -175,12 +175,12 @@ class _Cte:
 class _Relation:
     """What stands in a FROM.
 
-    node    the part of the tree that has its alias.
-    name    what its columns are qualified by; "" if they cannot be.
-    new     what they are to be qualified by.
-    schema  of a table without alias.
-    columns those that it surely has.
-    stays   whether its name is seen elsewhere than before a dot.
+    node     the part of the tree that has its alias.
+    name     what its columns are qualified by; "" if they cannot be.
+    new      what they are to be qualified by.
+    schema   of a table without alias.
+    columns  those that it surely has.
+    stays    whether its name is seen elsewhere than before a dot.
     """
 
     node: exp.Expr
@@ -193,11 +193,13 @@ class _Relation:
 
 @dataclass(eq=False)
 class _Scope:
-    """What can be named within one SELECT: the relations of its FROM as far as it was read."""
+    """What can be named within one SELECT: the relations of its FROM as far as it was read. `read`:
+    how many those were, with those that cannot be named any more."""
 
     depth: int
     outer: _Scope | None
     relations: list[_Relation] = field(default_factory=list)
+    read: int = 0
 
 
 _Ctes = Mapping[str, _Cte]
@@ -207,12 +209,18 @@ _Ctes = Mapping[str, _Cte]
 class _Reader:
     """Finds out what each name in a query means.
 
-    others    names in any other place than before a dot: there they may be columns, fields of
-              structs, whole rows, …
-    doubtful  names of relations that may mean more than one thing.
-    ctes      every CTE; `cte_uses` those that a FROM names.
-    uses      columns that are qualified by a relation; `full_uses` by its schema too.
-    folded    identifiers whose case nobody sees.
+    others     names in any other place than before a dot: there they may be columns, fields of
+               structs, whole rows, …
+    doubtful   names before a dot that may mean more than one thing, or none that is known.
+    lost       names of tables that are neither a CTE's nor have a schema.
+    relations, ctes
+               all of them.
+    uses       columns that are qualified by a relation.
+    full_uses  columns that are qualified by a table's schema and name.
+    cte_uses   where a FROM names a CTE.
+    bare       columns that are not qualified.
+    folded     identifiers whose case nobody sees.
+    all_stay   whether no name can be told for certain.
     """
 
     others: set[str] = field(default_factory=set)
@@ -240,8 +248,8 @@ class _Reader:
         scope = _Scope(depth, outer)
         if isinstance(node, exp.SetOperation):
             by_name = bool(node.args.get("by_name"))
-            self.query(node.this, outer, ctes, depth + 1, is_named=is_named)
-            self.query(node.expression, outer, ctes, depth + 1, is_named=is_named and by_name)
+            self.query(node.this, outer, ctes, depth + 1, is_named=is_named or by_name)
+            self.query(node.expression, outer, ctes, depth + 1, is_named=by_name)
             self.rest(node, scope, ctes, ("this", "expression", "with_"))
         elif isinstance(node, exp.Subquery):
             if node.args.get("alias"):
@@ -300,10 +308,11 @@ class _Reader:
                 raise _NamesStay
             self.add(node.this, scope, ctes)
         elif isinstance(node, exp.Subquery):
+            if node.args.get("with_"):
+                raise _NamesStay
             named = not _names_all(node.args.get("alias"), node.this)
-            ctes_within = self.with_(node, scope, ctes, scope.depth)
-            self.query(node.this, scope, ctes_within, scope.depth + 1, is_named=named)
-            self.rest(node, scope, ctes, ("this", "alias", "joins", "with_"))
+            self.query(node.this, scope, ctes, scope.depth + 1, is_named=named)
+            self.rest(node, scope, ctes, ("this", "alias", "joins"))
             self.relation(node, scope, columns=_names_given(node.this))
         elif isinstance(node, exp.Values):
             self.rest(node, scope, ctes, ("alias", "joins"))
@@ -356,7 +365,8 @@ class _Reader:
             if alias.this:
                 name, schema = alias.name.lower(), ""
                 self.folded.append(alias.this)
-        new = f"_t{scope.depth}_{len(scope.relations)}"
+        new = f"_t{scope.depth}_{scope.read}"
+        scope.read += 1
         relation = _Relation(node, name, new, schema, _surely_named(alias, columns), stays)
         scope.relations.append(relation)
         self.relations.append(relation)
@@ -365,9 +375,12 @@ class _Reader:
         self.others.update(column.name.lower() for column in alias.columns)
 
     def join(self, join: exp.Join, scope: _Scope, ctes: _Ctes) -> None:
+        before = list(scope.relations)
         self.add(join.this, scope, ctes)
         self.bare += [part for part in join.args.get("using") or () if _is_identifier(part)]
         self.rest(join, scope, ctes, ("this",))
+        if join.kind in ("SEMI", "ANTI"):
+            scope.relations = before
 
     # ---- expressions
 
@@ -398,23 +411,22 @@ class _Reader:
     def column(self, node: exp.Column, scope: _Scope, ctes: _Ctes) -> None:
         if isinstance(node.this, exp.Star):
             self.rest(node.this, scope, ctes, ())
-        first, *more = parts = node.parts
+        first, *more = node.parts
         if not more:
             self.others.add(first.name.lower())
             if _is_identifier(first):
                 self.bare.append(first)
             return
         relation = self.found(first.name.lower(), more[0].name.lower(), scope)
-        if relation:
+        full = self.full(first.name, more[0].name, scope) if len(more) > 1 else None
+        self.folded.append(first)
+        if relation and not full:
             self.uses.append((node, relation))
-            self.folded += [part for part in parts[:2] if _is_identifier(part)]
-        elif len(parts) > 2 and (relation := self.full(first.name, parts[1].name, scope)):
-            self.full_uses.append((node, relation))
-            self.folded += [part for part in parts[:3] if _is_identifier(part)]
-            more = parts[2:]
+        elif full and not relation:
+            self.full_uses.append((node, full))
+            more = more[1:]
         else:
             self.doubtful.add(first.name.lower())
-            self.folded.append(first)
         self.others.update(part.name.lower() for part in more)
 
     def found(self, name: str, column: str, scope: _Scope | None) -> _Relation | None:
@@ -453,7 +465,7 @@ class _Reader:
         if self.all_stay or any(_OURS.fullmatch(n) or n.startswith("unnamed_") for n in taken):
             return
         for identifier in self.folded:
-            identifier.set("this", identifier.name.lower())
+            _fold(identifier)
         stay = {each for each in self.relations if each.stays or each.name in taken}
         stay |= {each for _, each in self.full_uses if each.schema in taken}
         counts = Counter(cte.name for cte in self.ctes)
@@ -468,14 +480,14 @@ class _Reader:
         for relation in self.relations:
             if relation not in stay:
                 _call(relation.node, relation.new)
-        for column, relation in self.uses:
-            if relation not in stay:
-                column.set(_keys(column)[0], exp.to_identifier(relation.new))
         for column, relation in self.full_uses:
             if relation not in stay:
+                column.set(_keys(column)[0], None)
+        for column, relation in (*self.uses, *self.full_uses):
+            if relation not in stay:
                 first, second, *_ = _keys(column)
-                column.set(first, None)
-                column.set(second, exp.to_identifier(relation.new))
+                column.set(first, exp.to_identifier(relation.new))
+                _fold(column.args[second])  # surely a column: a key of JSON keeps its case
 
 
 def _call(node: exp.Expr, name: str) -> None:
@@ -484,6 +496,11 @@ def _call(node: exp.Expr, name: str) -> None:
         alias.set("this", exp.to_identifier(name))
     else:
         node.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
+
+
+def _fold(node: exp.Expr) -> None:
+    if isinstance(node, exp.Identifier):
+        node.set("this", node.name.lower())
 
 
 def _keys(column: exp.Column) -> list[str]:
