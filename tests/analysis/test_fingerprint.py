@@ -41,13 +41,13 @@ def marks(project, changes: dict[str, str]) -> dict[str, str]:
     made = project({**FILES, **changes}, source=SOURCE)
     opened, mistakes = check_project(made.folder)
     assert not mistakes
-    return {
-        word: fingerprint(
-            opened.project.datasets[DatasetName.parse(word)],
-            opened.bound.schemas.get(DatasetName.parse(word)),
-        )
-        for word in ("s.t", "m.q", "m.p")
-    }
+    schemas = opened.bound.schemas
+    found = {}
+    for word in ("s.t", "m.q", "m.p"):
+        dataset = opened.project.datasets[DatasetName.parse(word)]
+        inputs = [schemas[given] for given in dataset.inputs]
+        found[word] = fingerprint(dataset, schemas.get(dataset.name), inputs)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,43 @@ def test_what_changes_rows_changes_the_fingerprint(project, path, old, new, chan
     before = marks(project, {})
     after = marks(project, {path: FILES[path].replace(old, new)})
     assert {word for word in before if before[word] != after[word]} == changed
+
+
+ALIASED = (
+    "WITH low AS (SELECT x.a, x.b FROM s.t AS x WHERE x.a > 1 AND x.b <> 'y')\n"
+    "SELECT low.a, count(*) AS n FROM low GROUP BY low.a\n"
+)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "with LOW as (select x.A, X.b from s.T x where (x.b != 'y') and (x.a > 1)) "
+        "select low.a, count(*) as n from low group by low.a",
+        "WITH few AS (SELECT y.a, y.b FROM s.t AS y WHERE y.a > 1 AND y.b <> 'y') "
+        "SELECT z.a, count(*) AS n FROM few AS z GROUP BY z.a",
+        "WITH t AS (SELECT s.t.a, t.b FROM s.t WHERE t.b <> 'y' AND t.a > 1) "
+        "SELECT t.a, count(*) AS n FROM t GROUP BY t.a",
+    ],
+)
+def test_names_within_a_query_and_the_order_of_conditions_change_no_fingerprint(project, other):
+    before = marks(project, {"models/m/q.sql": ALIASED})
+    assert marks(project, {"models/m/q.sql": other}) == before
+
+
+def test_the_case_of_a_column_of_the_result_changes_the_fingerprint(project):
+    before = marks(project, {"models/m/q.sql": ALIASED})["m.q"]
+    assert marks(project, {"models/m/q.sql": ALIASED.replace("AS n", "AS N")})["m.q"] != before
+
+
+def test_an_alias_that_may_be_a_struct_of_an_input_keeps_its_name(project):
+    def mark(query: str) -> str:
+        fields = "p: {type: struct(f integer)}\n      q: {type: struct(f integer)}"
+        source = SOURCE.replace("b: varchar", f"b: varchar\n      {fields}")
+        return marks(project, {"sources/s.yaml": source, "models/m/q.sql": query})["m.q"]
+
+    assert mark("SELECT p.f AS n FROM s.t p") != mark("SELECT q.f AS n FROM s.t q")
+    assert mark("SELECT x.p.f AS n FROM s.t x") == mark("SELECT y.p.f AS n FROM s.t y")
 
 
 def test_a_star_means_the_columns_that_it_stands_for(project):

@@ -1,12 +1,14 @@
 """Queries made at random, over three small tables of whole numbers.
 
 Each gives columns c0, c1, … of whole numbers, and the same rows whatever the order in which
-DuckDB computes them.
+DuckDB computes them. Every alias and every CTE has a name of its own, a letter and a number.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from itertools import count
 
 from hypothesis import strategies as st
 
@@ -29,12 +31,35 @@ class Made:
         return [f"c{n}" for n in range(self.width)]
 
 
+_numbers = count()
+
+
+def alias(letter: str) -> str:
+    """A name that no other part of a query has, until `_numbered` makes it a short one."""
+    return f"{letter}_{next(_numbers)}_"
+
+
+def _numbered(made: Made) -> Made:
+    found = list(dict.fromkeys(re.findall(r"\b[a-z]_\d+_", made.sql)))
+    short = {name: f"{name[0]}{n}" for n, name in enumerate(found, 1)}
+    return Made(re.sub(r"\b[a-z]_\d+_", lambda name: short[name[0]], made.sql), made.width)
+
+
 @st.composite
 def base(draw) -> Made:
     table = draw(st.sampled_from(sorted(TABLES)))
     chosen = draw(st.lists(st.sampled_from(TABLES[table]), min_size=2, max_size=3, unique=True))
-    picked = ", ".join(f"{name} AS c{n}" for n, name in enumerate(chosen))
-    return Made(f"SELECT {picked} FROM s.{table}", len(chosen))
+    name = alias("e")
+    before, after = draw(
+        st.sampled_from(
+            [("", ""), (f"{table}.", ""), (f"s.{table}.", ""), (f"{name}.", f" {name}")]
+        )
+    )
+    picked = ", ".join(f"{before}{name} AS c{n}" for n, name in enumerate(chosen))
+    where = draw(
+        st.sampled_from(["", f" WHERE {draw(conditions([f'{before}{c}' for c in chosen]))}"])
+    )
+    return Made(f"SELECT {picked} FROM s.{table}{after}{where}", len(chosen))
 
 
 @st.composite
@@ -58,6 +83,7 @@ def expression(draw, columns: list[str]) -> str:
 def condition(draw, columns: list[str]) -> str:
     one, other = draw(st.sampled_from(columns)), draw(st.sampled_from(columns))
     number = draw(st.integers(0, 3))
+    e, f = alias("e"), alias("f")
     return draw(
         st.sampled_from(
             [
@@ -66,11 +92,22 @@ def condition(draw, columns: list[str]) -> str:
                 f"{one} = {other}",
                 f"{one} <= {other} OR {other} IS NULL",
                 f"{one} IN (SELECT id FROM s.v)",
-                f"EXISTS (SELECT 1 FROM s.u WHERE u.k = {one})",
+                f"EXISTS (SELECT 1 FROM s.u {e} WHERE {e}.k = {one} AND {e}.x > {number})",
+                f"{one} IN (SELECT {e}.x FROM s.u AS {e} JOIN s.v {f} USING (id) WHERE {f}.z > 0)",
                 f"{one} < (SELECT max(z) FROM s.v)",
             ]
         )
     )
+
+
+@st.composite
+def conditions(draw, columns: list[str]) -> str:
+    """Up to three of them, joined by AND in one way or another."""
+    found = draw(st.lists(condition(columns), min_size=1, max_size=3))
+    found = [f"({each})" if " OR " in each and len(found) > 1 else each for each in found]
+    if len(found) == 3 and draw(st.booleans()):
+        return f"{found[0]} AND ({found[1]} AND {found[2]})"
+    return " AND ".join(found)
 
 
 def _all(made: Made, prefix: str = "") -> str:
@@ -89,19 +126,23 @@ def projected(draw, inner) -> Made:
 def filtered(draw, inner) -> Made:
     made = draw(inner)
     how = draw(st.sampled_from(["SELECT * FROM ({}) WHERE {}", "FROM ({}) WHERE {}"]))
-    return Made(how.format(made.sql, draw(condition([f"{c}" for c in made.columns]))), made.width)
+    return Made(how.format(made.sql, draw(conditions(made.columns))), made.width)
 
 
 @st.composite
 def joined(draw, inner) -> Made:
     left, right = draw(inner), draw(inner)
     kind = draw(st.sampled_from(["JOIN", "LEFT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN"]))
-    on = f"l.{draw(st.sampled_from(left.columns))} = r.{draw(st.sampled_from(right.columns))}"
-    names = [f"l.{c}" for c in left.columns]
+    l, r = alias("l"), alias("r")  # noqa: E741
+    on = " AND ".join(
+        f"{l}.{draw(st.sampled_from(left.columns))} = {r}.{draw(st.sampled_from(right.columns))}"
+        for _ in range(draw(st.integers(1, 2)))
+    )
+    names = [f"{l}.{c}" for c in left.columns]
     if kind not in ("SEMI JOIN", "ANTI JOIN"):
-        names += [f"r.{c}" for c in right.columns]
+        names += [f"{r}.{c}" for c in right.columns]
     picked = ", ".join(f"{name} AS c{n}" for n, name in enumerate(names))
-    sql = f"SELECT {picked} FROM ({left.sql}) l {kind} ({right.sql}) r ON {on}"
+    sql = f"SELECT {picked} FROM ({left.sql}) {l} {kind} ({right.sql}) AS {r} ON {on}"
     return Made(sql, len(names))
 
 
@@ -113,8 +154,11 @@ def grouped(draw, inner) -> Made:
     call = draw(st.sampled_from(["sum({})", "count({})", "max({})", "count(DISTINCT {})"]))
     clause = draw(st.sampled_from([f"GROUP BY {by}", "GROUP BY ALL", "GROUP BY 1"]))
     other = draw(st.sampled_from(made.columns))
-    having = draw(st.sampled_from(["", " HAVING count(*) > 1", f" HAVING max(q.{other}) > 1"]))
-    sql = f"SELECT {by} AS c0, {call.format(of)} AS c1 FROM ({made.sql}) q {clause}{having}"
+    q = alias("q")
+    several, large = "count(*) > 1", f"max({q}.{other}) > 1"
+    having = draw(st.sampled_from(["", several, large, f"{several} AND {large}"]))
+    having = having and f" HAVING {having}"
+    sql = f"SELECT {by} AS c0, {call.format(of)} AS c1 FROM ({made.sql}) {q} {clause}{having}"
     return Made(sql, 2)
 
 
@@ -151,14 +195,19 @@ def combined(draw, inner) -> Made:
 @st.composite
 def reduced(draw, inner) -> Made:
     made = draw(inner)
+    w, x, q = alias("w"), alias("x"), alias("q")
     how = draw(
         st.sampled_from(
             [
                 "SELECT DISTINCT * FROM ({})",
                 "SELECT * FROM ({}) ORDER BY ALL LIMIT 3",
-                "WITH w AS ({}) SELECT * FROM w",
-                "WITH w AS ({}) SELECT * FROM w WHERE c0 IN (SELECT c0 FROM w WHERE c0 > 1)",
-                "SELECT *, (SELECT count(*) FROM s.u WHERE u.x > q.c0) AS extra FROM ({}) q",
+                f"WITH {w} AS ({{}}) SELECT * FROM {w}",
+                f"WITH {w} AS ({{}}) SELECT {w}.* FROM {w} WHERE {w}.c0 > 0 AND c0 < 9",
+                f"WITH {w} AS ({{}}) SELECT * FROM {w} WHERE c0 IN "
+                f"(SELECT {x}.c0 FROM {w} {x} WHERE {x}.c0 > 1)",
+                f"WITH {w} AS ({{}}), {x} AS (SELECT * FROM {w} WHERE c0 > 0) "
+                f"SELECT * FROM {x} {q}",
+                f"SELECT *, (SELECT count(*) FROM s.u WHERE u.x > {q}.c0) AS extra FROM ({{}}) {q}",
             ]
         )
     )
@@ -181,4 +230,4 @@ def deeper(inner):
     )
 
 
-queries = st.recursive(base(), deeper, max_leaves=4)
+queries = st.recursive(base(), deeper, max_leaves=4).map(_numbered)

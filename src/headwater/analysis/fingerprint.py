@@ -1,35 +1,53 @@
 """Fingerprints: a hash of what a dataset means.
 
-For now of the whole definition in canonical form: formatting, comments and descriptions do not
-count, everything else does, the columns of the result included (so `SELECT *` means its
-columns, not the star). The functions that it uses count with it.
+Of the whole definition in canonical form: formatting, comments, descriptions, aliases of tables and
+CTEs and the order of conditions do not count (see `sql.canonical`), everything else does, the
+columns of the result included (so `SELECT *` means its columns, not the star). The functions that
+it uses count with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from headwater.contract.types import Type
 from headwater.project.definitions import Dataset, PythonModel, SourceDataset, SqlModel, Store
+from headwater.sql.canonical import canonical
 from headwater.sql.query import digest
 
+_Columns = Mapping[str, Type]
 
-def fingerprint(dataset: Dataset, schema: Mapping[str, Type] | None) -> str:
-    """The fingerprint of a dataset. `schema`: the columns of its result, where they are known."""
-    own = _own_fingerprint(dataset, schema)
+
+def fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable[_Columns] = ()) -> str:
+    """The fingerprint of a dataset.
+
+    schema  the columns of its result, where they are known.
+    inputs  those of each dataset that it reads.
+    """
+    own = _own_fingerprint(dataset, schema, inputs)
     meanings = [function.text.meaning for function in dataset.functions]
     return digest(own, *meanings) if meanings else own
 
 
-def _own_fingerprint(dataset: Dataset, schema: Mapping[str, Type] | None) -> str:
+def _own_fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable[_Columns]) -> str:
     if isinstance(dataset, SourceDataset):
         return dataset.fingerprint
     columns = repr([(name, kind.sql) for name, kind in (schema or {}).items()])
     contract = dataset.contract.meaning()
     if isinstance(dataset, SqlModel):
         kind = "sql" if dataset.store is Store.TABLE else "view"
-        return digest(kind, dataset.query.canonical, contract, columns)
+        nested = set(_nested(pair for each in inputs for pair in each.items()))
+        query = canonical(dataset.query.text, nested=nested) if nested else dataset.query.canonical
+        return digest(kind, query, contract, columns)
     if isinstance(dataset, PythonModel):
-        inputs = repr([(p.parameter, str(p.dataset), p.kind) for p in dataset.parameters])
-        return digest("python", dataset.meaning, dataset.function, inputs, contract, columns)
+        given = repr([(p.parameter, str(p.dataset), p.kind) for p in dataset.parameters])
+        return digest("python", dataset.meaning, dataset.function, given, contract, columns)
     raise TypeError(f"no fingerprint for {type(dataset).__name__}")
+
+
+def _nested(columns: Iterable[tuple[str, Type]]) -> Iterator[str]:
+    """The names of columns and fields that hold fields."""
+    for name, kind in columns:
+        if kind.is_nested or kind.kind == "JSON":
+            yield name
+            yield from _nested(kind.parts)

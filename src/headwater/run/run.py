@@ -224,8 +224,12 @@ class _Run:
                 return ""
             if isinstance(dataset, PythonModel) and not dataset.contract.columns:
                 schema = None
-            self.fingerprints[name] = fingerprint(dataset, schema)
+            self.fingerprints[name] = fingerprint(dataset, schema, self.input_schemas(dataset))
         return self.fingerprints[name]
+
+    def input_schemas(self, dataset: Dataset) -> list[dict[str, Type]]:
+        """The columns of what a dataset reads, where they are known."""
+        return [self.schemas[given] for given in dataset.inputs if given in self.schemas]
 
     # ---- locks and state
 
@@ -677,7 +681,8 @@ class _Run:
         build.awaiting = awaiting
         if identity.there and _shape(identity.there) != _shape(build.types):
             # A function may return other columns than before; then it is another table.
-            table = table_name(model.name, fingerprint(model, build.columns))
+            mark = fingerprint(model, build.columns, self.input_schemas(model))
+            table = table_name(model.name, mark)
             build.identity = self.moved(identity, table)
         return build
 

@@ -15,6 +15,7 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 
 from headwater.places import Place, place_at
+from headwater.sql.canonical import canonical
 from headwater.sql.query import Query, SqlError, digest, read_query, statements
 from headwater.sql.variables import variable_tokens
 
@@ -92,19 +93,22 @@ def read_function(text: str, values: Mapping[str, str] | None = None) -> Functio
             hint=f"use ${token.text} in the body",
         )
     body, calls = _read_body(text, head, values)
+    names = tuple(parts[0].text.lower() for parts in head.parameters)
+    # Whoever reads a function's rows may see how it calls its columns; a parameter may be a struct.
+    meant = canonical(body.text, names_count=head.is_table, nested=names)
     parameters = [(token.token_type.name, token.text) for token in head.between]
     return FunctionText(
         name=head.name.text.lower(),
         place=place_at(text, head.name.start),
         head=text[head.name.end + 1 : head.body[0].start],
-        parameters=tuple(parts[0].text.lower() for parts in head.parameters),
+        parameters=names,
         types=_said(text, head.parameters, is_default=False),
         defaults=_said(text, head.parameters, is_default=True),
         is_table=head.is_table,
         body=body,
         start=head.name.end + 1,
         calls=calls,
-        meaning=digest(repr(parameters), str(head.is_table), body.canonical),
+        meaning=digest(repr(parameters), str(head.is_table), meant),
     )
 
 

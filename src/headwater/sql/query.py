@@ -18,6 +18,7 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
 
 from headwater.places import TOP, Place, place_at
+from headwater.sql.canonical import canonical
 from headwater.sql.faults import SqlError
 from headwater.sql.variables import (
     Edit,
@@ -85,9 +86,9 @@ class Query:
 
     @cached_property
     def canonical(self) -> str:
-        """The query without comments and formatting; equal texts mean the same query."""
+        """One text for all ways of writing this query: equal texts mean the same rows."""
         # Only fingerprints need it, so a mere check does not pay for it.
-        return _DUCKDB.generate(self.tree, comments=False, normalize=True)
+        return canonical(self.text)
 
 
 def split_front(text: str) -> tuple[str, int, str]:
