@@ -402,7 +402,7 @@ class _Reader:
         elif isinstance(node, _TEXTS):
             if "{" in node.name:  # the types of json_transform, say, which name fields
                 self.others.update(word.lower() for word in _PLAIN.findall(node.this))
-        elif isinstance(node, exp.Pivot | exp.Table):
+        elif isinstance(node, exp.Pivot | exp.Table) or _sees_its_text(node):
             raise _AsWritten
         else:
             for child in node.iter_expressions():
@@ -496,6 +496,13 @@ def _call(node: exp.Expr, name: str) -> None:
         alias.set("this", exp.to_identifier(name))
     else:
         node.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
+
+
+def _sees_its_text(node: exp.Expr) -> bool:
+    """Whether it gives the text of its arguments, or is what sqlglot writes without its star."""
+    if isinstance(node, exp.Columns):
+        return bool(node.args.get("unpack"))
+    return isinstance(node, exp.Anonymous) and node.name.lower() == "alias"
 
 
 def _fold(node: exp.Expr) -> None:
