@@ -44,6 +44,7 @@ class _Parser(_READ):  # type: ignore[valid-type,misc]
         for name in (
             *("FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "LAG", "LEAD"),  # IGNORE NULLS
             *("PERCENTILE_CONT", "PERCENTILE_DISC"),  # WITHIN GROUP
+            "COLUMNS",  # *COLUMNS(…)
         )
     }
     FUNCTION_PARSERS = {  # noqa: RUF012
@@ -90,12 +91,8 @@ def canonical(text: str, *, names_count: bool = False, nested: Iterable[str] = (
     try:
         if _has_bare_fraction(tokens):
             raise _AsWritten
-        (tree,) = _Parser(dialect=_DUCKDB).parse(tokens, text)
-        if tree is None:
-            raise _AsWritten
-        nodes = list(tree.walk())
-        for node in nodes:
-            _unify(node)
+        nodes = _read(text, tokens)
+        tree = nodes[0]
         reader = _Reader(others={name.lower() for name in nested})
         try:
             reader.query(tree, None, {}, 0, is_named=names_count)
@@ -104,9 +101,25 @@ def canonical(text: str, *, names_count: bool = False, nested: Iterable[str] = (
         reader.rename()
         generator = _DUCKDB.generator(comments=False, unsupported_level=ErrorLevel.RAISE)
         _sort_conditions(nodes, generator)
-        return str(generator.generate(tree, copy=False))
+        meant = hash(tree)
+        found = str(generator.generate(tree, copy=False))
+        # What sqlglot drops in silence when it writes, it cannot read again.
+        if hash(_read(found, _DUCKDB.tokenizer().tokenize(found))[0]) != meant:
+            raise _AsWritten
+        return found
     except (_AsWritten, SqlglotError, RecursionError):
         return _as_written(text, tokens)
+
+
+def _read(text: str, tokens: list[Token]) -> list[exp.Expr]:
+    """The nodes of a query's tree, outer ones before inner ones."""
+    (tree,) = _Parser(dialect=_DUCKDB).parse(tokens, text)
+    if tree is None:
+        raise _AsWritten
+    nodes = list(tree.walk())
+    for node in nodes:
+        _unify(node)
+    return nodes
 
 
 class _AsWritten(Exception):
@@ -138,6 +151,12 @@ def _unify(node: exp.Expr) -> None:
         told = node.args.get("on") or node.args.get("using") or node.args.get("method")
         if node.kind == "OUTER" or (node.kind == "INNER" and told):
             node.set("kind", None)
+        if isinstance(node.this, exp.Unnest) and not (told or node.kind):
+            node.set("on", exp.true())
+    elif isinstance(node, exp.RawString):
+        node.replace(exp.Literal.string(node.name))
+    elif isinstance(node, exp.Pow):
+        node.replace(exp.Anonymous(this="POWER", expressions=[node.this, node.expression]))
     elif isinstance(node, exp.RegexpLike):
         # `a ~ b`: sqlglot writes regexp_matches, which finds parts of a text too.
         parts = [node.this, node.expression]
@@ -402,7 +421,7 @@ class _Reader:
         elif isinstance(node, _TEXTS):
             if "{" in node.name:  # the types of json_transform, say, which name fields
                 self.others.update(word.lower() for word in _PLAIN.findall(node.this))
-        elif isinstance(node, exp.Pivot | exp.Table):
+        elif isinstance(node, exp.Pivot | exp.Table) or _sees_its_text(node):
             raise _AsWritten
         else:
             for child in node.iter_expressions():
@@ -498,6 +517,11 @@ def _call(node: exp.Expr, name: str) -> None:
         node.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
 
 
+def _sees_its_text(node: exp.Expr) -> bool:
+    """Whether it gives the text of its argument."""
+    return isinstance(node, exp.Anonymous) and node.name.lower() == "alias"
+
+
 def _fold(node: exp.Expr) -> None:
     if isinstance(node, exp.Identifier):
         node.set("this", node.name.lower())
@@ -585,7 +609,7 @@ def _sort_conditions(nodes: Sequence[exp.Expr], generator: Any) -> None:
         elif isinstance(node, exp.And) and not _is_joined(node):
             conditions = list(_joined(node))
             if not any(map(_asks_chance, conditions)):
-                conditions.sort(key=lambda each: str(generator.generate(each, copy=False)))
+                conditions.sort(key=lambda each: str(generator.generate(each)))
             whole: exp.Expr = conditions[0]
             for condition in conditions[1:]:
                 whole = exp.And(this=whole, expression=condition)
