@@ -181,3 +181,27 @@ def test_what_is_rolled_back_is_said_to_stay(made):
     hw.roll_back(made.folder)
     out = made.cli("plan")[1]
     assert "stays    s.t  rolled back by release 3" in out
+
+
+def test_columns_that_are_only_known_once_built_are_taken_from_what_is_built(project):
+    made = project(
+        {
+            "data/1.csv": "a,b\n1,x\n",
+            "sources/s.yaml": "connector: files\ndatasets: {t: {path: data/*.csv}}\n",
+            "models/m/x.sql": "SELECT a, b FROM s.t",
+            "models/m/f.py": (
+                "import headwater as hw\n\n\n@hw.model\ndef f(x: hw.Input('m.x')):\n"
+                "    return x.aggregate('count(*) AS n')\n"
+            ),
+            "models/m/y.sql": "SELECT n + 1 AS more FROM m.f",
+        },
+        source=None,
+    )
+    assert set(planned(made)) == {"s.t", "m.x", "m.f", "m.y"}
+    made.run()
+    assert planned(made) == {}
+    assert made.run().status == "nothing"
+    made.write({"models/m/y.sql": "SELECT n + 2 AS more FROM m.f"})
+    assert planned(made) == {
+        "m.y": ("build", "its definition changed: more: n + 1 -> n + 2"),
+    }

@@ -104,6 +104,21 @@ def test_rows_are_tried_again_only_where_the_parent_has_moved(made):
     assert snapshots(made) >= before
 
 
+def test_the_plan_says_that_rows_wait_for_something_that_changes(made):
+    def planned():
+        return [(str(s.dataset), s.reason) for s in hw.open_project(made.folder).plan().doing]
+
+    assert planned() == []
+    made.write({"data/customers2.csv": "id,name\n3,Cho\n"})
+    waits = ("shop.orders", "2 rows waiting for shop.customers, which has changed")
+    days = ("m.days", "shop.orders changes")
+    assert planned() == [("shop.customers", "1 new file"), waits, days]
+    made.run(select=["shop.customers"])
+    assert planned() == [waits, days]
+    made.run()
+    assert planned() == []
+
+
 def test_new_rows_and_waiting_ones_come_through_in_one_run(made):
     made.write(
         {

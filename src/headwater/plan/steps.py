@@ -12,6 +12,7 @@ from typing import Any
 
 from headwater.analysis.graph import Graph
 from headwater.contract.types import Type, is_widened, parse_type
+from headwater.errors import counted
 from headwater.lake.state import Build, Position
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, decide_model
@@ -26,6 +27,7 @@ class Wanted:
     newest          its newest build, however it was defined; None: it was never built.
     former          the dataset whose built table it takes over, with that build.
     intake          of a source: what is to land, in a line; "" for nothing.
+    waiting         of a source: how many rows wait for what they refer to.
     problem         why it cannot be made; "" if nothing is known to be in the way.
     differences     what differs from how it was defined when it was built last, in words.
     columns         its columns as it is defined now; None: not known before it is built.
@@ -36,6 +38,7 @@ class Wanted:
     newest: Build | None = None
     former: DatasetName | None = None
     intake: str = ""
+    waiting: int = 0
     problem: str = ""
     differences: tuple[str, ...] = ()
     columns: Mapping[str, Type] | None = None
@@ -123,7 +126,7 @@ def plan(
         if lost:
             action, reason = Action.BLOCKED, f"{lost[0]} cannot be made"
         elif isinstance(graph.datasets[name], SourceDataset):
-            action, reason = _landing(wanted[name])
+            action, reason = _landing(graph, name, wanted, moving)
         else:
             action, reason = _build(graph, name, wanted, moving, rebuild=rebuild)
         if action is Action.BLOCKED:
@@ -136,17 +139,39 @@ def plan(
     return tuple(steps)
 
 
-def _landing(wanted: Wanted) -> tuple[Action, str]:
-    if wanted.problem:
-        return Action.BLOCKED, wanted.problem
-    if wanted.former:
-        return Action.RENAME, f"renamed from {wanted.former}"
-    if wanted.at_fingerprint is None and wanted.newest:
-        why = _told("its contract changed", wanted.differences)
-        return Action.LAND, f"{why}; landed again: {wanted.intake or 'no files'}"
-    if wanted.intake:
-        return Action.LAND, wanted.intake
-    return Action.NOTHING, "no new files"
+def _landing(
+    graph: Graph,
+    name: DatasetName,
+    wanted: Mapping[DatasetName, Wanted],
+    moving: set[DatasetName],
+) -> tuple[Action, str]:
+    mine = wanted[name]
+    if mine.problem:
+        return Action.BLOCKED, mine.problem
+    if mine.former:
+        return Action.RENAME, f"renamed from {mine.former}"
+    if mine.at_fingerprint is None and mine.newest:
+        why = _told("its contract changed", mine.differences)
+        return Action.LAND, f"{why}; landed again: {mine.intake or 'no files'}"
+    waiting = ""
+    if mine.waiting and mine.at_fingerprint:
+        tried = mine.at_fingerprint.inputs
+        moved = [given for given in graph.inputs[name] if _moves(given, wanted, moving, tried)]
+        if moved:
+            waiting = f"{counted(mine.waiting, 'row')} waiting for {moved[0]}, which has changed"
+    told = [part for part in (mine.intake, waiting) if part]
+    return (Action.LAND, "; ".join(told)) if told else (Action.NOTHING, "no new files")
+
+
+def _moves(
+    given: DatasetName,
+    wanted: Mapping[DatasetName, Wanted],
+    moving: set[DatasetName],
+    seen: Mapping[DatasetName, Position],
+) -> bool:
+    """Whether an input is at another position than when it was looked at, or will be."""
+    build = wanted[given].at_fingerprint
+    return given in moving or build is None or build.position != seen.get(given)
 
 
 def _build(

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 from headwater.analysis.fingerprint import fingerprint
 from headwater.analysis.graph import Graph, renames, select
+from headwater.contract.across import references
+from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
-from headwater.engine.bind import Bound
+from headwater.engine.bind import Bound, bind
 from headwater.errors import HeadwaterError
+from headwater.ingest.replay import Selection, open_rows
 from headwater.lake.lake import Lake
 from headwater.lake.state import Build, State
 from headwater.lake.step import table_name
@@ -47,11 +50,27 @@ def preview(
     Raises UnknownSelection.
     """
     state = lake.state() if lake else State(snapshot_id=0)
+    bound = _bound_to_what_is_built(project, graph, bound, state)
     looker = _Looker(project, graph, bound, lake, state, from_now)
     wanted = {name: looker.look(graph.datasets[name]) for name in graph.order}
     selected = select(graph, selectors) if selectors else None
     steps = plan(graph, wanted, state.released, selected=selected, rebuild=rebuild)
     return Plan(steps, state.held)
+
+
+def _bound_to_what_is_built(project: Project, graph: Graph, bound: Bound, state: State) -> Bound:
+    """Binding once more, where datasets say nothing of their columns that have some by now."""
+    newest: dict[DatasetName, Build] = {}
+    for (name, _), build in state.builds.items():
+        before = newest.get(name)
+        if before is None or build.position.snapshot_id > before.position.snapshot_id:
+            newest[name] = build
+    known = {
+        name: {n: parse_type(t) for n, t in newest[name].columns.items() if n not in ORIGIN_COLUMNS}
+        for name in graph.order
+        if name not in bound.schemas and name in newest
+    }
+    return bind(project, graph, known) if known else bound
 
 
 @dataclass
@@ -85,7 +104,9 @@ class _Looker:
         )
         former = None if mine else self._former(name, mark)
         intake = problem = ""
+        waiting = 0
         if isinstance(dataset, SourceDataset):
+            waiting = self._waiting(dataset, mine)
             table = mine.position.table if mine else table_name(name, mark)
             try:
                 gathered = self.gatherer.gather(dataset, table, self.state).intake
@@ -98,11 +119,23 @@ class _Looker:
             newest=newest,
             former=former,
             intake=intake,
+            waiting=waiting,
             problem=problem,
             differences=self._differences(dataset, newest) if newest and not mine else (),
             columns=columns,
             seconds=self.seconds.get(name),
         )
+
+    def _waiting(self, dataset: SourceDataset, build: Build | None) -> int:
+        """How many rows wait for what they refer to."""
+        codes = tuple(rule.code for rule in references(dataset.contract, Remedy.QUARANTINE))
+        if self.lake is None or build is None or not codes:
+            return 0
+        waiting = Selection(reasons=codes).condition()
+        row = self.lake.con.execute(
+            f"SELECT count(*) FROM {open_rows(build.position.table)} WHERE {waiting}"
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     def _mark(self, dataset: Dataset) -> tuple[str, Mapping[str, Type] | None]:
         """A dataset's fingerprint ("" if it is not known before its inputs are built), and its
@@ -112,18 +145,23 @@ class _Looker:
             return "", None
         if isinstance(dataset, PythonModel) and not dataset.contract.columns:
             return self._built_mark(dataset), None
-        return fingerprint(dataset, columns), columns
+        return fingerprint(dataset, columns, self._inputs(dataset)), columns
+
+    def _inputs(self, dataset: Dataset) -> list[Mapping[str, Type]]:
+        """The columns of what a dataset reads, where they are known."""
+        schemas = self.bound.schemas
+        return [schemas[given] for given in dataset.inputs if given in schemas]
 
     def _built_mark(self, dataset: PythonModel) -> str:
         """The fingerprint of a function whose columns are those that it had when it was built."""
         for (name, _), build in self.state.builds.items():
             there = {n: parse_type(t) for n, t in build.columns.items() if n not in ORIGIN_COLUMNS}
             if name == dataset.name and build.fingerprint in (
-                fingerprint(dataset, None),
-                fingerprint(dataset, there),
+                fingerprint(dataset, None, self._inputs(dataset)),
+                fingerprint(dataset, there, self._inputs(dataset)),
             ):
                 return build.fingerprint
-        return fingerprint(dataset, None)
+        return fingerprint(dataset, None, self._inputs(dataset))
 
     def _former(self, name: DatasetName, mark: str) -> DatasetName | None:
         """The earlier name whose built table the dataset takes over."""
