@@ -511,7 +511,7 @@ LATE_PARENT = [
     ],
     ids=["append", "upsert", "latest", "history"],
 )
-@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=max(2, EXAMPLES // 3), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(events=EVENTS)
 @example(events=LATE_PARENT)
 def test_in_the_end_the_table_is_what_it_were_had_the_parents_come_first(

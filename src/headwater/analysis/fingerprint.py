@@ -29,16 +29,30 @@ def fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable[_Col
     return digest(own, *meanings) if meanings else own
 
 
+def first_fingerprint(model: SqlModel, schema: _Columns | None) -> str:
+    """The fingerprint that the first version gave a model: tables that it built are known by it,
+    so that an upgrade rebuilds nothing. Whoever is equal by it is equal by all later ones."""
+    query = model.query.first_form
+    return digest(_kind(model), query, model.contract.meaning(), _told(schema))
+
+
+def _kind(model: SqlModel) -> str:
+    return "sql" if model.store is Store.TABLE else "view"
+
+
+def _told(schema: _Columns | None) -> str:
+    return repr([(name, kind.sql) for name, kind in (schema or {}).items()])
+
+
 def _own_fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable[_Columns]) -> str:
     if isinstance(dataset, SourceDataset):
         return dataset.fingerprint
-    columns = repr([(name, kind.sql) for name, kind in (schema or {}).items()])
+    columns = _told(schema)
     contract = dataset.contract.meaning()
     if isinstance(dataset, SqlModel):
-        kind = "sql" if dataset.store is Store.TABLE else "view"
         nested = set(_nested(pair for each in inputs for pair in each.items()))
         query = canonical(dataset.query.text, nested=nested) if nested else dataset.query.canonical
-        return digest(kind, query, contract, columns)
+        return digest(_kind(dataset), query, contract, columns)
     if isinstance(dataset, PythonModel):
         given = repr([(p.parameter, str(p.dataset), p.kind) for p in dataset.parameters])
         return digest("python", dataset.meaning, dataset.function, given, contract, columns)

@@ -5,13 +5,16 @@ Pure functions from what the project wants and the lake has to decisions with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from headwater.analysis.fingerprint import fingerprint, first_fingerprint
 from headwater.analysis.graph import Graph
-from headwater.lake.state import Build, Position
+from headwater.contract.types import Type
+from headwater.lake.state import Build, Position, State
 from headwater.names import DatasetName
+from headwater.project.definitions import Dataset, SqlModel
 
 
 class Action(StrEnum):
@@ -32,6 +35,22 @@ class Decision:
 
     action: Action
     reason: str
+
+
+def known_fingerprint(
+    state: State,
+    dataset: Dataset,
+    schema: Mapping[str, Type] | None,
+    inputs: Iterable[Mapping[str, Type]],
+) -> str:
+    """The fingerprint by which a lake knows a dataset as it is defined now: that of this version,
+    unless only the first version's is there."""
+    mark = fingerprint(dataset, schema, inputs)
+    if isinstance(dataset, SqlModel) and not dataset.functions:
+        first = first_fingerprint(dataset, schema)
+        if not state.newest_build(dataset.name, mark) and state.newest_build(dataset.name, first):
+            return first
+    return mark
 
 
 def decide_model(

@@ -22,6 +22,7 @@ from headwater.lake.lake import Lake
 from headwater.lake.state import Build, State
 from headwater.lake.step import table_name
 from headwater.names import DatasetName
+from headwater.plan.plan import known_fingerprint
 from headwater.plan.steps import Plan, Wanted, plan
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
@@ -145,7 +146,7 @@ class _Looker:
             return "", None
         if isinstance(dataset, PythonModel) and not dataset.contract.columns:
             return self._built_mark(dataset), None
-        return fingerprint(dataset, columns, self._inputs(dataset)), columns
+        return known_fingerprint(self.state, dataset, columns, self._inputs(dataset)), columns
 
     def _inputs(self, dataset: Dataset) -> list[Mapping[str, Type]]:
         """The columns of what a dataset reads, where they are known."""

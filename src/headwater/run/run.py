@@ -46,6 +46,7 @@ from headwater.plan.plan import (
     decide_model,
     decide_release,
     follow_renames,
+    known_fingerprint,
 )
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
@@ -224,7 +225,8 @@ class _Run:
                 return ""
             if isinstance(dataset, PythonModel) and not dataset.contract.columns:
                 schema = None
-            self.fingerprints[name] = fingerprint(dataset, schema, self.input_schemas(dataset))
+            inputs = self.input_schemas(dataset)
+            self.fingerprints[name] = known_fingerprint(self.state, dataset, schema, inputs)
         return self.fingerprints[name]
 
     def input_schemas(self, dataset: Dataset) -> list[dict[str, Type]]:

@@ -90,6 +90,11 @@ class Query:
         # Only fingerprints need it, so a mere check does not pay for it.
         return canonical(self.text)
 
+    @property
+    def first_form(self) -> str:
+        """What the first version hashed: the query without comments and formatting."""
+        return _DUCKDB.generate(self.tree, comments=False, normalize=True)
+
 
 def split_front(text: str) -> tuple[str, int, str]:
     """A model file as (YAML of the leading comment, its first line, the query).
