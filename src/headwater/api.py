@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.analysis.graph import Graph, analyse
-from headwater.analysis.lineage import ProjectLineage, project_lineage
 from headwater.engine.bind import Bound, bind
 from headwater.engine.session import Limits, connect
 from headwater.engine.unit_tests import ReadyTest, ready_tests
@@ -46,6 +45,7 @@ from headwater.sql.functions import called
 from headwater.sql.variables import fill, variables_in
 
 if TYPE_CHECKING:
+    from headwater.analysis.lineage import ProjectLineage
     from headwater.lake.backup import Copied
     from headwater.lake.diff import DatasetDiff
     from headwater.lake.lake import Lake
@@ -141,6 +141,8 @@ class OpenProject:
     @cached_property
     def lineage(self) -> ProjectLineage:
         """Which column is computed from which, over all datasets. From the definitions alone."""
+        from headwater.analysis.lineage import project_lineage
+
         return project_lineage(self.project, self.graph, self.bound.schemas, self.bound.results)
 
     def check_data(

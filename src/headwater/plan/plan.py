@@ -46,11 +46,12 @@ def known_fingerprint(
     """The fingerprint by which a lake knows a dataset as it is defined now: that of this version,
     unless only the first version's is there."""
     mark = fingerprint(dataset, schema, inputs)
-    if isinstance(dataset, SqlModel) and not dataset.functions:
-        first = first_fingerprint(dataset, schema)
-        if not state.newest_build(dataset.name, mark) and state.newest_build(dataset.name, first):
-            return first
-    return mark
+    if not isinstance(dataset, SqlModel) or state.newest_build(dataset.name, mark):
+        return mark
+    if all(name != dataset.name for name, _ in state.builds):
+        return mark
+    first = first_fingerprint(dataset, schema)
+    return first if state.newest_build(dataset.name, first) else mark
 
 
 def decide_model(
