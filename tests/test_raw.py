@@ -336,9 +336,10 @@ def damage(path: Path) -> None:
     ("name", "content", "where"),
     [
         ("1.csv", ONE.encode(), "data/1.csv"),
-        ("1.csv.gz", gzip.compress(ONE.encode()), "data/1.csv.gz"),
+        ("1.csv.gz", gzip.compress(ONE.encode(), mtime=0), "data/1.csv.gz"),
         ("1.zip", zipped({"m.csv": ONE * 20}), "data/1.zip/m.csv"),
     ],
+    ids=["plain", "gz", "zip"],
 )
 def test_a_damaged_copy_is_refused_by_name(project, name, content, where):
     made = project({f"data/{name}": content, "data/2.csv": TWO}, source=source())
