@@ -13,6 +13,7 @@ from headwater.contract.across import across_rules
 from headwater.contract.compile import compile_contract
 from headwater.contract.contract import Column, Contract, Remedy
 from headwater.contract.types import Type
+from headwater.contract.words import column_of
 from headwater.sql.query import expression_words
 
 _TAKES_ROWS = (Remedy.QUARANTINE, Remedy.DROP)
@@ -45,7 +46,7 @@ def flows(contract: Contract, fields: Mapping[str, Type], *, otherwise: Remedy) 
     deciding: set[str] = set()
     for check in compile_contract(contract, fields, otherwise=otherwise).checks:
         if check.remedy in _TAKES_ROWS:
-            name = _column_of(check.code, contract)
+            name = column_of(check.code, contract).lower()
             deciding |= {name, *words[name]} if name else of_rules.get(check.code, frozenset())
     for rule in across_rules(contract, otherwise=otherwise):
         if rule.sets_aside and rule.remedy is not Remedy.FAIL:
@@ -64,9 +65,3 @@ def _taken(contract: Contract, column: Column) -> Iterator[str]:
             yield column.fill.previous.by
     if column.survivorship:
         yield from (*contract.key, *(n for n in (contract.latest_by, column.survivorship.by) if n))
-
-
-def _column_of(code: str, contract: Contract) -> str:
-    """The column whose rule has a code, in lower case; "" for a rule over rows."""
-    found = [name for name in contract.columns if code.startswith((f"{name}.", f"{name}["))]
-    return max(found, key=len, default="").lower()

@@ -70,7 +70,7 @@ def describe(
     rules: dict[str, list[RuleInWords]] = {name: [] for name in contract.columns}
     of_rows = []
     for check in (*compiled.checks, *compiled.repairs):
-        name = _column_of(check.code, contract)
+        name = column_of(check.code, contract)
         if name and not _is_said_again(check, compiled.repairs):
             rules[name].append(_rule(check, contract.columns[name]))
         elif not name:
@@ -93,7 +93,7 @@ def describe(
     return ContractInWords(dataset, columns, tuple(of_rows))
 
 
-def _column_of(code: str, contract: Contract) -> str:
+def column_of(code: str, contract: Contract) -> str:
     """The column whose rule has a code; "" for a row rule."""
     found = [name for name in contract.columns if code.startswith((f"{name}.", f"{name}["))]
     return max(found, key=len, default="")
