@@ -25,7 +25,7 @@ def command(out: Output, name: str, project: str) -> int:
     if not column:
         reach = Reach(reach.columns, reach.rows | {dataset} | _readers(opened, dataset))
     facts = [
-        _facts(opened, each, reach, start)
+        _facts(opened, each, reach)
         for each in opened.graph.order
         if each in reach.datasets and each != dataset
     ]
@@ -64,9 +64,7 @@ def _readers(opened: OpenProject, dataset: DatasetName) -> frozenset[DatasetName
     return opened.graph.downstream([dataset])
 
 
-def _facts(
-    opened: OpenProject, dataset: DatasetName, reach: Reach, start: list[ColumnRef]
-) -> dict[str, Any]:
+def _facts(opened: OpenProject, dataset: DatasetName, reach: Reach) -> dict[str, Any]:
     definition = opened.project.datasets[dataset]
     columns = [
         column

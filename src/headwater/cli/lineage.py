@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from headwater.analysis.lineage import ColumnRef, DatasetLineage, ProjectLineage
+from headwater.analysis.lineage import ColumnRef, ProjectLineage
 from headwater.api import OpenProject, open_project
 from headwater.cli.output import Branches, Output
 from headwater.errors import UnknownDataset, UnknownSelection, suggestion
@@ -26,7 +26,9 @@ def command(out: Output, name: str, project: str, up: bool) -> int:
     for ref in refs[:1] if alike else refs:
         below = _up(opened, ref, set()) if up else _down(opened.lineage, ref, set())
         out.tree(f"{dataset} (each column)" if alike else str(ref), below)
-    if up and (rows := _listed(found.rows) + [_field(opened, dataset, f) for f in _sorted(found)]):
+    if up and (
+        rows := _listed(found.rows) + [_field(opened, dataset, f) for f in sorted(found.deciding)]
+    ):
         out.line(f"which rows {dataset} has follows from: {', '.join(rows)}")
     if not refs:
         out.line(f"the columns of {dataset} are known once it is built", "yellow")
@@ -58,10 +60,6 @@ def named(opened: OpenProject, text: str) -> tuple[DatasetName, str]:
 
 def _columns(lineage: ProjectLineage, dataset: DatasetName) -> list[ColumnRef]:
     return [ColumnRef(dataset, column) for column in lineage.datasets[dataset].columns]
-
-
-def _sorted(found: DatasetLineage) -> list[str]:
-    return sorted(found.deciding)
 
 
 def _listed(refs: Iterable[ColumnRef]) -> list[str]:

@@ -125,6 +125,10 @@ def plan(
         lost = sorted(blocked.intersection(graph.inputs[name]))
         if lost:
             action, reason = Action.BLOCKED, f"{lost[0]} cannot be made"
+        elif wanted[name].problem:
+            action, reason = Action.BLOCKED, wanted[name].problem
+        elif former := wanted[name].former:
+            action, reason = Action.RENAME, f"renamed from {former}"
         elif isinstance(graph.datasets[name], SourceDataset):
             action, reason = _landing(graph, name, wanted, moving)
         else:
@@ -146,10 +150,6 @@ def _landing(
     moving: set[DatasetName],
 ) -> tuple[Action, str]:
     mine = wanted[name]
-    if mine.problem:
-        return Action.BLOCKED, mine.problem
-    if mine.former:
-        return Action.RENAME, f"renamed from {mine.former}"
     if mine.at_fingerprint is None and mine.newest:
         why = _told("its contract changed", mine.differences)
         return Action.LAND, f"{why}; landed again: {mine.intake or 'no files'}"
@@ -183,10 +183,6 @@ def _build(
     rebuild: bool,
 ) -> tuple[Action, str]:
     mine = wanted[name]
-    if mine.problem:
-        return Action.BLOCKED, mine.problem
-    if mine.former:
-        return Action.RENAME, f"renamed from {mine.former}"
     inputs = {}
     for given in graph.inputs[name]:
         build = wanted[given].at_fingerprint

@@ -297,9 +297,9 @@ class _Walker:
 
     def star(self, star: exp.Expr, scope: Scope, of: str) -> tuple[list[Field], Origins | None]:
         fields, rest = scope.star(of)
-        out = {_last_name(e).lower() for e in star.args.get("except_") or ()}
+        out = {e.name.lower() for e in star.args.get("except_") or ()}
         new = {e.alias.lower(): self.refs(e.this, scope) for e in star.args.get("replace") or ()}
-        names = {_last_name(e.this).lower(): e.alias for e in star.args.get("rename") or ()}
+        names = {e.this.name.lower(): e.alias for e in star.args.get("rename") or ()}
         found = []
         for each in fields:
             key = (each.name or "").lower()
@@ -585,10 +585,6 @@ def _called(found: Relation, column: exp.Column) -> Origins | None:
         return None
     named = [field.origins for field in found.fields if field.is_called(column.name)]
     return union(*named) if named else None
-
-
-def _last_name(node: exp.Expr) -> str:
-    return node.name
 
 
 def _listed(node: exp.Expr, key: str) -> list[exp.Expr]:
