@@ -41,6 +41,8 @@ TABLES = {
     "steps": "One row per step: what was done with a dataset, why, and how it ended.",
     "ledger": "One row per committed step: what became of every row. Both balances hold.",
     "files": "What is known of each file of a source; the newest row of a path counts.",
+    "cleaned_tables": "Built tables that `headwater clean` removed; what was recorded of them "
+    "before counts no more.",
     "builds": "One row per commit of a built table: what it holds and what it was computed from.",
     "checks": "What checks found: held or broken, and some of the rows. A row rule has a row per "
     "step of a model, and for a source where it was broken or holds again; any other check has one "

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import headwater as hw
 from headwater.cli.main import app
 from headwater.errors import HeadwaterError, QueryRefused, UnknownDataset
+from headwater.lake.lake import Lake
 from headwater.lake.query import query
 
 SOURCE = """\
@@ -448,7 +449,7 @@ def test_a_query_reads_released_datasets_and_nothing_else(made, secret, tmp_path
     text = sql.replace("{file}", str(secret)).replace("{out}", str(out))
     text = text.replace("{lake}", str(made / ".headwater"))
     with pytest.raises((QueryRefused, UnknownDataset)) as caught:
-        query(made / ".headwater", text).rows()
+        query(Lake.open_read_only(made / ".headwater"), text).rows()
     assert "hunter2" not in str(caught.value)
     assert not out.exists()
 
@@ -470,7 +471,7 @@ HIDDEN = [
 @pytest.mark.parametrize("name", HIDDEN)
 def test_a_query_sees_the_names_of_the_release_alone(made, name):
     with pytest.raises(UnknownDataset, match="no released dataset"):
-        query(made / ".headwater", f"SELECT * FROM {name}").rows()
+        query(Lake.open_read_only(made / ".headwater"), f"SELECT * FROM {name}").rows()
 
 
 @pytest.mark.parametrize(

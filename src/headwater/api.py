@@ -23,10 +23,12 @@ from headwater.errors import (
     NoLake,
     ProjectMistakes,
     QueryRefused,
+    ReleaseRefused,
     UnknownDataset,
+    UnknownEnvironment,
     suggestion,
 )
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName, environment_fault
 from headwater.places import Places
 from headwater.project.definitions import (
     Dataset,
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from headwater.lake.lake import Lake
     from headwater.lake.query import QueryResult
     from headwater.plan.steps import Plan
+    from headwater.run.clean import Cleaned
+    from headwater.run.environments import EnvironmentState
     from headwater.run.report import DataReport, Observer, Report
     from headwater.run.rollback import Rollback
 
@@ -59,13 +63,15 @@ if TYPE_CHECKING:
 class OpenProject:
     """A project, read and checked. Nothing stays open between calls.
 
-    variables   the values that were given in place of the defaults of headwater.yaml.
+    variables     the values that were given in place of the defaults of headwater.yaml.
+    environment   whose releases are made and read.
     """
 
     project: Project
     graph: Graph
     bound: Bound
     variables: Mapping[str, Any] = field(default_factory=dict)
+    environment: str = PROD
 
     def run(
         self,
@@ -75,6 +81,8 @@ class OpenProject:
         reland: Sequence[str] | str = (),
         from_now: bool = False,
         atomic: bool = False,
+        land: bool | None = None,
+        replace: bool = False,
         observer: Observer | None = None,
         command: str = "run",
     ) -> Report:
@@ -82,6 +90,10 @@ class OpenProject:
 
         reland     sources (or datasets) whose files are landed again, changed or not.
         from_now   go on without files that an earlier contract landed and that are gone.
+        land       land new files of sources that prod has landed, too; by default only prod does.
+        replace    in prod: go on though a newer release has replaced what the project says.
+
+        Raises UnknownSelection, and ReleaseRefused for a project that prod has left behind.
         """
         from headwater.run.run import Options, run
 
@@ -91,10 +103,42 @@ class OpenProject:
             reland=[_source_selector(word) for word in _words(reland)],
             from_now=from_now,
             atomic=atomic,
+            lands=land,
+            replace=replace,
             command=command,
         )
         with self.open_lake() as lake:
             return run(self.project, self.graph, self.bound, lake, options, observer)
+
+    def promote(
+        self, environment: str, *, replace: bool = False, observer: Observer | None = None
+    ) -> Report:
+        """Make prod have what an environment has, as the project defines it: its built tables are
+        taken over as they are, those whose inputs have moved in prod since catch up first, and all
+        of it is checked and released in one commit. Nothing is landed.
+
+        replace   go on though prod has other definitions since the environment was built.
+
+        Raises UnknownEnvironment; and ReleaseRefused where it was not built from the project as it
+        is now, or prod has moved on in another direction.
+        """
+        from headwater.run.run import Options, run
+
+        options = Options(promote=environment, replace=replace, command=f"promote {environment}")
+        _refuse_to_promote_prod(environment)
+        with self.read_lake(PROD):  # to promote what is not there makes no lake
+            pass
+        with self.open_lake(PROD) as lake:
+            return run(self.project, self.graph, self.bound, lake, options, observer)
+
+    def plan_promotion(self, environment: str) -> Plan:
+        """What `promote` would do; nothing is done. Raises UnknownEnvironment."""
+        from headwater.run.preview import preview
+
+        _refuse_to_promote_prod(environment)
+        with self.read_lake(PROD) as lake:
+            _refuse_unknown(lake, environment)
+            return preview(self.project, self.graph, self.bound, lake, promote=environment)
 
     def plan(
         self,
@@ -102,13 +146,14 @@ class OpenProject:
         select: Sequence[str] | str = (),
         rebuild: bool = False,
         from_now: bool = False,
+        land: bool | None = None,
     ) -> Plan:
         """What `run` would do, with the reason for each step; nothing is done. Raises
         UnknownSelection."""
         from headwater.run.preview import preview
 
         try:
-            lake: Lake | None = self.read_lake()
+            lake: Lake | None = self.read_lake(may_be_new=True)
         except NoLake:
             lake = None
         with lake or nullcontext():
@@ -120,6 +165,7 @@ class OpenProject:
                 selectors=_words(select),
                 rebuild=rebuild,
                 from_now=from_now,
+                lands=bool(land),
             )
 
     def diff(
@@ -137,6 +183,21 @@ class OpenProject:
         with self.read_lake() as lake:
             keys = {name: d.contract.key for name, d in self.project.datasets.items()}
             return compare_releases(lake, keys, before, after, dataset)
+
+    def diff_environments(self, before: str, after: str, dataset: str = "") -> list[DatasetDiff]:
+        """What differs between two environments, dataset by dataset; those that do not are left
+        out.
+
+        dataset   only this one.
+
+        Raises NoLake, UnknownEnvironment, UnknownDataset.
+        """
+        from headwater.run.compare import compare_environments
+
+        with self.read_lake(before) as lake:
+            _refuse_unknown(lake, after)
+            keys = {name: d.contract.key for name, d in self.project.datasets.items()}
+            return compare_environments(lake, keys, before, after, dataset)
 
     @cached_property
     def lineage(self) -> ProjectLineage:
@@ -244,21 +305,36 @@ class OpenProject:
         >>> open_project("taxi").query("SELECT 1 AS one").rows()  # doctest: +SKIP
         [(1,)]
         """
-        return _query(self.project.folder, self.project.settings, sql, allow_files, self.variables)
+        return _query(
+            self.project.folder,
+            self.project.settings,
+            sql,
+            allow_files,
+            self.variables,
+            self.environment,
+        )
 
-    def open_lake(self) -> Lake:
-        """The project's lake, open for writing; made where it is missing."""
+    def open_lake(self, environment: str = "") -> Lake:
+        """The project's lake, open for writing; made where it is missing.
+
+        environment   by default the project's.
+        """
         from headwater.lake.lake import Lake
 
         return Lake.open(
             self.project.lake_folder,
             limits=_limits(self.project.settings),
             lock_timeout_s=self.project.settings.lock_timeout_s,
+            environment=environment or self.environment,
         )
 
-    def read_lake(self) -> Lake:
-        """The project's lake, read-only. Raises NoLake."""
-        return _read_lake(self.project.folder, self.project.settings)
+    def read_lake(self, environment: str = "", *, may_be_new: bool = False) -> Lake:
+        """The project's lake, read-only. Raises NoLake, and UnknownEnvironment unless it may be
+        one that is still to be made."""
+        lake = _read_lake(
+            self.project.folder, self.project.settings, environment or self.environment
+        )
+        return lake if may_be_new else _known(lake)
 
 
 def _is_source(dataset: Dataset) -> bool:
@@ -274,45 +350,107 @@ def _source_selector(word: str) -> str:
     return word if "." in word or ":" in word else f"source:{word}"
 
 
-def read_lake(path: str | Path = ".") -> Lake:
-    """The lake of the project at or above `path`, read-only; its definitions are not read."""
+def read_lake(path: str | Path = ".", environment: str = PROD) -> Lake:
+    """The lake of the project at or above `path`, read-only; its definitions are not read. Raises
+    NoLake, UnknownEnvironment."""
     folder = find_project(Path(path))
-    return _read_lake(folder, read_settings(folder))
+    return _known(_read_lake(folder, read_settings(folder), environment))
 
 
-def roll_back(path: str | Path = ".", to: int | None = None) -> Rollback:
+def roll_back(path: str | Path = ".", to: int | None = None, environment: str = PROD) -> Rollback:
     """Make the released names of the project at or above `path` be what they were at release `to`
     (by default the one before), and hold them there. Its definitions are not read.
 
-    Raises NoLake, ReleaseRefused.
+    Raises NoLake, UnknownEnvironment, ReleaseRefused.
     """
     from headwater.run.rollback import roll_back as carry_out
 
-    with _written_lake(path) as lake:
+    with _written_lake(path, environment) as lake:
         return carry_out(lake, to)
 
 
-def resume(path: str | Path = ".") -> tuple[DatasetName, ...]:
+def resume(path: str | Path = ".", environment: str = PROD) -> tuple[DatasetName, ...]:
     """Let go of what rollbacks hold, so that the next run moves it again; which names. Raises
-    NoLake, ReleaseRefused."""
+    NoLake, UnknownEnvironment, ReleaseRefused."""
     from headwater.run.rollback import resume as carry_out
 
-    with _written_lake(path) as lake:
+    with _written_lake(path, environment) as lake:
         return carry_out(lake)[1]
 
 
-def _written_lake(path: str | Path) -> Lake:
+def drop_environment(path: str | Path, environment: str) -> tuple[DatasetName, ...]:
+    """Take an environment's names away; which. What was built for it stays until `clean`. Raises
+    NoLake, UnknownEnvironment, ReleaseRefused."""
+    from headwater.run.environments import drop
+
+    with _written_lake(path, environment) as lake:
+        return drop(lake)
+
+
+def clean(
+    path: str | Path = ".", retention_days: int | None = None, *, dry_run: bool = False
+) -> Cleaned:
+    """Remove the built tables and snapshots of the project at or above `path` that no release of
+    the last `retention_days` (by default the setting `release_retention_days`) needs.
+
+    Raises NoLake; LakeLocked while a run or a backup goes on.
+    """
+    from headwater.run.clean import clean as carry_out
+
+    settings = read_settings(find_project(Path(path)))
+    days = settings.release_retention_days if retention_days is None else retention_days
+    with read_lake(path) if dry_run else _written_lake(path, PROD) as lake:
+        return carry_out(lake, days, dry_run=dry_run)
+
+
+def list_environments(path: str | Path = ".") -> list[EnvironmentState]:
+    """The environments of the project at or above `path`, prod first. Raises NoLake."""
+    from headwater.run.environments import environments
+
+    with read_lake(path) as lake:
+        return environments(lake)
+
+
+def _written_lake(path: str | Path, environment: str) -> Lake:
     """The lake of the project at or above `path`, open for writing. Raises NoLake."""
     from headwater.lake.lake import Lake
 
     folder = find_project(Path(path))
     settings = read_settings(folder)
-    _read_lake(folder, settings).close()  # to go back in what is not there makes no lake
+    # To go back in what is not there makes no lake.
+    _known(_read_lake(folder, settings, environment)).close()
     return Lake.open(
         lake_folder(folder, settings),
         limits=_limits(settings),
         lock_timeout_s=settings.lock_timeout_s,
+        environment=environment,
     )
+
+
+def _known(lake: Lake) -> Lake:
+    """A lake in which its environment has been made. Raises UnknownEnvironment."""
+    try:
+        _refuse_unknown(lake, lake.environment)
+    except BaseException:
+        lake.close()
+        raise
+    return lake
+
+
+def _refuse_unknown(lake: Lake, environment: str) -> None:
+    if environment == PROD:
+        return
+    there = lake.environments()
+    if environment not in there:
+        raise UnknownEnvironment(
+            f"there is no environment {environment!r}",
+            hint=f"`headwater run --env {environment}` makes it; {suggestion(environment, there)}",
+        )
+
+
+def _refuse_to_promote_prod(environment: str) -> None:
+    if environment == PROD:
+        raise ReleaseRefused("prod is what an environment is promoted to")
 
 
 def query_project(
@@ -321,6 +459,7 @@ def query_project(
     *,
     allow_files: bool = False,
     variables: Mapping[str, Any] | None = None,
+    environment: str = PROD,
 ) -> QueryResult:
     """Run one SELECT over the current release of the project at or above `path`; of its
     definitions only the functions are read.
@@ -331,7 +470,7 @@ def query_project(
     given = variables or {}
     settings = read_settings(folder)
     _refuse_unused(folder, settings, sql, given)
-    return _query(folder, settings, sql, allow_files, given)
+    return _query(folder, settings, sql, allow_files, given, environment)
 
 
 def back_up(path: str | Path, folder: str | Path) -> Copied:
@@ -361,21 +500,28 @@ def restore(
     return restore(Path(folder), lake_folder(found, read_settings(found)), replace=replace)
 
 
-def _read_lake(folder: Path, settings: Settings) -> Lake:
+def _read_lake(folder: Path, settings: Settings, environment: str = PROD) -> Lake:
     from headwater.lake.lake import Lake
 
-    return Lake.open_read_only(lake_folder(folder, settings), limits=_limits(settings))
+    return Lake.open_read_only(
+        lake_folder(folder, settings), limits=_limits(settings), environment=environment
+    )
 
 
 def _query(
-    folder: Path, settings: Settings, sql: str, allow_files: bool, given: Mapping[str, Any]
+    folder: Path,
+    settings: Settings,
+    sql: str,
+    allow_files: bool,
+    given: Mapping[str, Any],
+    environment: str,
 ) -> QueryResult:
     from headwater.lake.query import query
 
-    where = lake_folder(folder, settings)
     functions = _functions_of(folder, sql, given)
     sql = _filled(settings, sql, functions, given)
-    return query(where, sql, allow_files=allow_files, limits=_limits(settings), functions=functions)
+    lake = _known(_read_lake(folder, settings, environment))
+    return query(lake, sql, allow_files=allow_files, functions=functions)
 
 
 def _filled(
@@ -442,15 +588,22 @@ def _limits(settings: Settings) -> Limits:
 
 
 def open_project(
-    path: str | Path = ".", *, variables: Mapping[str, Any] | None = None
+    path: str | Path = ".",
+    *,
+    variables: Mapping[str, Any] | None = None,
+    environment: str = PROD,
 ) -> OpenProject:
     """Read the project at or above `path` and check it.
 
-    variables   values in place of the defaults of headwater.yaml.
+    variables     values in place of the defaults of headwater.yaml.
+    environment   whose releases are made and read; `prod` is what consumers read.
 
-    Raises NotAProject, and ProjectMistakes with all mistakes at once.
+    Raises NotAProject, UnknownEnvironment for what is no name, and ProjectMistakes with all
+    mistakes at once.
     """
-    opened, mistakes = _read_and_bind(path, variables)
+    if reason := environment_fault(environment):
+        raise UnknownEnvironment(f"no name for an environment: {reason}")
+    opened, mistakes = _read_and_bind(path, variables, environment)
     if mistakes:
         raise ProjectMistakes(mistakes)
     return opened
@@ -466,22 +619,25 @@ def check_project(
 
 
 def check_project_and_tests(
-    path: str | Path = ".", *, variables: Mapping[str, Any] | None = None
+    path: str | Path = ".",
+    *,
+    variables: Mapping[str, Any] | None = None,
+    environment: str = PROD,
 ) -> tuple[OpenProject, UnitTests, list[ReadyTest], list[Mistake]]:
     """The same with the project's unit tests, and those of them that can be run."""
-    opened, mistakes = _read_and_bind(path, variables)
+    opened, mistakes = _read_and_bind(path, variables, environment)
     tests = read_tests(opened.project.folder)
     ready, of_tests = ready_tests(opened.project, opened.graph, opened.bound, tests)
     return opened, tests, ready, [*mistakes, *tests.mistakes, *of_tests]
 
 
 def _read_and_bind(
-    path: str | Path, variables: Mapping[str, Any] | None
+    path: str | Path, variables: Mapping[str, Any] | None, environment: str = PROD
 ) -> tuple[OpenProject, list[Mistake]]:
     project, mistakes = read_leniently(find_project(Path(path)), variables=variables)
     graph, between = analyse(project)
     bound = bind(project, graph)
-    return OpenProject(project, graph, bound, variables or {}), [
+    return OpenProject(project, graph, bound, variables or {}, environment), [
         *mistakes,
         *between,
         *bound.mistakes,

@@ -104,6 +104,10 @@ class UnknownDataset(HeadwaterError, LookupError):
     """A dataset name that nothing makes, or that is not released."""
 
 
+class UnknownEnvironment(HeadwaterError, LookupError):
+    """An environment that nothing was released in, or that may not be called so."""
+
+
 class UnknownCheck(HeadwaterError, LookupError):
     """A check that the project does not have and that was never run."""
 
@@ -137,7 +141,7 @@ class BackupRefused(HeadwaterError):
 
 
 class ReleaseRefused(HeadwaterError):
-    """A rollback, or a resumption, that cannot be done."""
+    """A run, promotion, rollback or resumption that may not be done, or cannot."""
 
 
 class ExtensionMissing(HeadwaterError, ImportError):

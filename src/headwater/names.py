@@ -14,6 +14,9 @@ _DUCKDBS = ("information_schema", "main", "memory", "pg_catalog", "system", "tem
 RESERVED_SCHEMAS = frozenset((*_OURS, *_DUCKDBS))
 _WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 
+PROD = "prod"
+"""The environment that consumers read."""
+
 
 class DatasetName(NamedTuple):
     """A dataset's name. Prints as `schema.name`.
@@ -49,6 +52,28 @@ def fault(name: DatasetName) -> str:
     if name.schema in RESERVED_SCHEMAS or name.schema.startswith("pg_"):
         return f"{name.schema!r} is reserved"
     return ""
+
+
+def environment_fault(environment: str) -> str:
+    """Why an environment may not be called so, or "" if it may: its views stand in schemas that
+    begin with its name.
+
+    >>> environment_fault("dev"), environment_fault("built")
+    ('', "'built' is reserved")
+    """
+    reserved = environment in RESERVED_SCHEMAS or environment.startswith("pg_")
+    return f"{environment!r} is reserved" if reserved else word_fault(environment)
+
+
+def view_name(environment: str, name: DatasetName) -> DatasetName:
+    """The view that shows a dataset of an environment to any client of the lake.
+
+    >>> str(view_name("prod", DatasetName("marts", "x")))
+    'marts.x'
+    >>> str(view_name("dev", DatasetName("marts", "x")))
+    'dev__marts.x'
+    """
+    return name if environment == PROD else DatasetName(f"{environment}__{name.schema}", name.name)
 
 
 def word_fault(word: str) -> str:

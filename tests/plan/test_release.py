@@ -11,7 +11,7 @@ from headwater.lake.state import Build, Position
 from headwater.plan.plan import Action, decide_model, decide_release
 from tests.analysis.graphs import NAMES, graph_of, graphs, name
 
-OLD, NEW = Position("t", 1), Position("t", 2)
+OLD, NEW, OTHER = Position("t", 1), Position("t", 2), Position("u", 3)
 
 
 def decided(graph: Graph, failed: str = "", *, atomic: bool = False, **more):
@@ -164,23 +164,28 @@ def build_of(inputs: dict[str, Position]) -> Build:
 @pytest.mark.parametrize(
     ("inputs", "built", "earlier", "rebuild", "expected"),
     [
-        pytest.param({"a": OLD}, None, False, False, "build: not built yet", id="first"),
-        pytest.param({"a": OLD}, None, True, False, "build: its definition changed", id="defined"),
-        pytest.param({"a": OLD}, {"a": OLD}, True, False, "nothing: up to date", id="up to date"),
-        pytest.param({"a": NEW}, {"a": OLD}, True, False, "build: m.a changed", id="input moved"),
-        pytest.param({"a": NEW}, {}, True, False, "build: m.a changed", id="input is new"),
+        pytest.param({"a": OLD}, None, None, False, "build: not built yet", id="first"),
+        pytest.param(
+            {"a": OLD}, None, {"a": OLD}, False, "build: its definition changed", id="defined"
+        ),
+        pytest.param(
+            {"a": OTHER}, None, {"a": OLD}, False, "build: m.a changed", id="input is defined anew"
+        ),
+        pytest.param({"a": OLD}, {"a": OLD}, {}, False, "nothing: up to date", id="up to date"),
+        pytest.param({"a": NEW}, {"a": OLD}, {}, False, "build: m.a changed", id="input moved"),
+        pytest.param({"a": NEW}, {}, {}, False, "build: m.a changed", id="input is new"),
         pytest.param(
             dict.fromkeys("abcde", NEW),
             dict.fromkeys("abcde", OLD),
-            True,
+            {},
             False,
             "build: m.a, m.b, m.c and 2 more changed",
             id="many",
         ),
         pytest.param(
-            {"a": OLD}, {"a": OLD}, True, True, "build: asked for with --rebuild", id="asked for"
+            {"a": OLD}, {"a": OLD}, {}, True, "build: asked for with --rebuild", id="asked for"
         ),
-        pytest.param({}, {}, True, False, "nothing: up to date", id="reads nothing"),
+        pytest.param({}, {}, {}, False, "nothing: up to date", id="reads nothing"),
     ],
 )
 def test_a_model_is_built_where_it_or_its_inputs_changed(inputs, built, earlier, rebuild, expected):
@@ -188,7 +193,7 @@ def test_a_model_is_built_where_it_or_its_inputs_changed(inputs, built, earlier,
         name("x"),
         {name(word): position for word, position in inputs.items()},
         None if built is None else build_of(built),
-        earlier,
+        None if earlier is None else build_of(earlier),
         rebuild=rebuild,
     )
     assert f"{decision.action.value}: {decision.reason}" == expected

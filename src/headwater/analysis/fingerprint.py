@@ -8,7 +8,7 @@ it uses count with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headwater.contract.types import Type
 from headwater.project.definitions import Dataset, PythonModel, SourceDataset, SqlModel, Store
@@ -18,15 +18,23 @@ from headwater.sql.query import digest
 _Columns = Mapping[str, Type]
 
 
-def fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable[_Columns] = ()) -> str:
+def fingerprint(
+    dataset: Dataset,
+    schema: _Columns | None,
+    inputs: Iterable[_Columns] = (),
+    marks: Sequence[str] = (),
+) -> str:
     """The fingerprint of a dataset.
 
     schema  the columns of its result, where they are known.
     inputs  those of each dataset that it reads.
+    marks   the fingerprints of these, in their order: a model means something else where what it
+            reads does. Without them it is the definition's own, which earlier versions went by.
     """
     own = _own_fingerprint(dataset, schema, inputs)
     meanings = [function.text.meaning for function in dataset.functions]
-    return digest(own, *meanings) if meanings else own
+    own = digest(own, *meanings) if meanings else own
+    return digest(own, *marks) if marks else own
 
 
 def first_fingerprint(model: SqlModel, schema: _Columns | None) -> str:

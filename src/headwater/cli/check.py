@@ -12,13 +12,17 @@ from headwater.run.report import DataReport
 def command(
     out: Output,
     project: str,
+    environment: str,
     variables: dict[str, str],
     data: bool = False,
     select: list[str] | None = None,
 ) -> int:
     if data:  # unit tests say nothing of data
-        return _check_data(out, open_project(project, variables=variables), select or [])
-    opened, tests, _, mistakes = check_project_and_tests(project, variables=variables)
+        opened = open_project(project, variables=variables, environment=environment)
+        return _check_data(out, opened, select or [])
+    opened, tests, _, mistakes = check_project_and_tests(
+        project, variables=variables, environment=environment
+    )
     if mistakes:
         raise ProjectMistakes(mistakes)
     datasets = opened.project.datasets

@@ -13,7 +13,14 @@ from typing import Annotated, Any
 
 import typer
 
-from headwater.errors import HeadwaterError, NotAProject, ProjectMistakes, UnknownSelection
+from headwater.errors import (
+    HeadwaterError,
+    NotAProject,
+    ProjectMistakes,
+    UnknownEnvironment,
+    UnknownSelection,
+)
+from headwater.names import PROD
 
 app = typer.Typer(
     name="headwater",
@@ -27,6 +34,16 @@ app = typer.Typer(
 
 Project = Annotated[
     str, typer.Option("--project", "-C", metavar="DIR", help="The project's folder, or one in it.")
+]
+Env = Annotated[
+    str,
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        envvar="HEADWATER_ENV",
+        show_envvar=False,
+        help="The environment; prod is what consumers read.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 Select = Annotated[
@@ -58,7 +75,7 @@ def _call(module: str, json: bool, **arguments: Any) -> None:
     command = import_module(f"headwater.cli.{module}")
     try:
         code = command.command(out, **arguments)
-    except (ProjectMistakes, NotAProject, UnknownSelection) as error:
+    except (ProjectMistakes, NotAProject, UnknownSelection, UnknownEnvironment) as error:
         out.error(error)
         code = 2
     except HeadwaterError as error:
@@ -106,6 +123,7 @@ def init(
 @app.command(epilog="Example:  headwater check")
 def check(
     project: Project = ".",
+    env: Env = PROD,
     data: Annotated[
         bool, typer.Option("--data", help="Run the checks over the current release instead.")
     ] = False,
@@ -120,6 +138,7 @@ def check(
         "check",
         json,
         project=project,
+        environment=env,
         data=data,
         select=select or [],
         variables=_variables(var),
@@ -161,6 +180,7 @@ def unit_test(
 @app.command(epilog="Example:  headwater run --select +marts.daily_revenue")
 def run(
     project: Project = ".",
+    env: Env = PROD,
     select: Select = None,
     var: Var = None,
     rebuild: Annotated[
@@ -176,6 +196,16 @@ def run(
         bool,
         typer.Option("--from-now", help="Go on without files that an earlier contract landed."),
     ] = False,
+    land: Annotated[
+        bool | None,
+        typer.Option(
+            "--land/--no-land", help="Land new files of what prod has landed; default: in prod."
+        ),
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Go back to definitions that a release has replaced."),
+    ] = False,
     atomic: Annotated[
         bool, typer.Option("--atomic", help="Release nothing if anything fails.")
     ] = False,
@@ -189,11 +219,14 @@ def run(
         "run",
         json,
         project=project,
+        environment=env,
         select=select or [],
         variables=_variables(var),
         rebuild=rebuild,
         reland=reland or [],
         from_now=from_now,
+        land=land,
+        replace=replace,
         atomic=atomic,
         show_traceback=show_traceback,
     )
@@ -205,6 +238,7 @@ def run(
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT; `-` reads it from standard input.")],
     project: Project = ".",
+    env: Env = PROD,
     var: Var = None,
     format: Annotated[
         str, typer.Option("--format", "-f", help="table, csv, json or parquet.")
@@ -223,6 +257,7 @@ def query(
         json,
         sql=sql,
         project=project,
+        environment=env,
         variables=_variables(var),
         format_=format,
         output=output,
@@ -234,6 +269,7 @@ def query(
 def show(
     dataset: Annotated[str, typer.Argument(help="A dataset, as schema.name.")],
     project: Project = ".",
+    env: Env = PROD,
     failed: Annotated[
         bool, typer.Option("--failed", help="Rows that broke a check in the last build.")
     ] = False,
@@ -246,13 +282,16 @@ def show(
     """Show a dataset: its columns, contract, size and a few rows."""
     if contract:
         _call("show_contract", json, dataset=dataset, project=project)
-    _call("show", json, dataset=dataset, project=project, failed=failed, limit=limit)
+    _call(
+        "show", json, dataset=dataset, project=project, environment=env, failed=failed, limit=limit
+    )
 
 
 @app.command(epilog="Example:  headwater plan --select staging.trips+")
 def plan(
     select: Select = None,
     project: Project = ".",
+    env: Env = PROD,
     var: Var = None,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="As if models were built though they are up to date.")
@@ -260,6 +299,10 @@ def plan(
     from_now: Annotated[
         bool, typer.Option("--from-now", help="Land without files that are gone.")
     ] = False,
+    land: Annotated[
+        bool | None,
+        typer.Option("--land/--no-land", help="As for run."),
+    ] = None,
     accept_breaking: Annotated[
         bool,
         typer.Option("--accept-breaking", help="Exit with 0 though something is taken away."),
@@ -275,26 +318,95 @@ def plan(
         json,
         select=select or [],
         project=project,
+        environment=env,
         variables=_variables(var),
         rebuild=rebuild,
         from_now=from_now,
+        land=land,
         accept_breaking=accept_breaking,
         everything=everything,
     )
 
 
-@app.command(epilog="Example:  headwater diff marts.daily_revenue --release 3 5")
+@app.command(epilog="Example:  headwater diff prod dev marts.daily_revenue")
 def diff(
-    dataset: Annotated[str, typer.Argument(help="Only this one, as schema.name.")] = "",
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BEFORE] [AFTER] [DATASET]",
+            help="Two environments (or one, against prod), and one dataset, as schema.name.",
+        ),
+    ] = None,
     release: Annotated[
         tuple[int, int] | None,
-        typer.Option("--release", metavar="BEFORE AFTER", help="Default: the last two."),
+        typer.Option(
+            "--release", metavar="BEFORE AFTER", help="Two releases. Default: the last two."
+        ),
     ] = None,
+    project: Project = ".",
+    env: Env = PROD,
+    json: Json = False,
+) -> None:
+    """Show what differs between two releases or environments: columns, rows and values."""
+    _call(
+        "diff",
+        json,
+        names=names or [],
+        releases=release,
+        project=project,
+        environment=env,
+    )
+
+
+@app.command(epilog="Example:  headwater promote dev")
+def promote(
+    environment: Annotated[str, typer.Argument(help="The environment that prod is to be like.")],
+    project: Project = ".",
+    var: Var = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Though prod has got other definitions since.")
+    ] = False,
+    accept_breaking: Annotated[
+        bool, typer.Option("--accept-breaking", help="Though something is taken away.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make prod have what an environment has: names move, nothing is built twice."""
+    _call(
+        "promote",
+        json,
+        environment=environment,
+        project=project,
+        variables=_variables(var),
+        dry_run=dry_run,
+        replace=replace,
+        accept_breaking=accept_breaking,
+    )
+
+
+env_app = typer.Typer(
+    rich_markup_mode=None, help="List environments, and drop them.", no_args_is_help=True
+)
+app.add_typer(env_app, name="env")
+
+
+@env_app.command("list", epilog="Example:  headwater env list")
+def env_list(project: Project = ".", json: Json = False) -> None:
+    """List the environments, and what of each differs from prod."""
+    _call("env_list", json, project=project)
+
+
+@env_app.command("drop", epilog="Example:  headwater env drop dev")
+def env_drop(
+    environment: Annotated[str, typer.Argument(help="Its name.")],
     project: Project = ".",
     json: Json = False,
 ) -> None:
-    """Show what differs between two releases: columns, rows and values."""
-    _call("diff", json, dataset=dataset, releases=release, project=project)
+    """Take an environment's names away; its tables stay until `headwater clean`."""
+    _call("env_drop", json, environment=environment, project=project)
 
 
 @app.command(epilog="Example:  headwater rollback --to 12")
@@ -304,10 +416,11 @@ def rollback(
         typer.Option("--to", metavar="RELEASE", min=1, help="Its number. Default: the one before."),
     ] = None,
     project: Project = ".",
+    env: Env = PROD,
     json: Json = False,
 ) -> None:
     """Go back to an earlier release, at once; it holds until `release --resume`."""
-    _call("rollback", json, project=project, to=to)
+    _call("rollback", json, project=project, environment=env, to=to)
 
 
 @app.command(epilog="Example:  headwater release --resume")
@@ -316,10 +429,11 @@ def release(
         bool, typer.Option("--resume", help="Let later runs move what was rolled back.")
     ] = False,
     project: Project = ".",
+    env: Env = PROD,
     json: Json = False,
 ) -> None:
     """Let go of what a rollback holds. (`headwater run` makes releases.)"""
-    _call("release", json, project=project, is_resumed=resume)
+    _call("release", json, project=project, environment=env, is_resumed=resume)
 
 
 @app.command(epilog="Example:  headwater lineage marts.daily_revenue.revenue")
@@ -346,9 +460,9 @@ def impact(
 
 
 @app.command(epilog="Example:  headwater status")
-def status(project: Project = ".", json: Json = False) -> None:
+def status(project: Project = ".", env: Env = PROD, json: Json = False) -> None:
     """Show each dataset: what is released, what is built, what waits."""
-    _call("status", json, project=project)
+    _call("status", json, project=project, environment=env)
 
 
 @app.command(epilog="Example:  headwater checks no_orphans")
@@ -420,6 +534,7 @@ OneSource = Annotated[str, typer.Argument(help="A dataset of a source, as schema
 def quarantine_replay(
     dataset: OneSource,
     project: Project = ".",
+    env: Env = PROD,
     reason: Reason = "",
     file: InFile = "",
     run_id: OfRun = "",
@@ -432,6 +547,7 @@ def quarantine_replay(
         json,
         dataset=dataset,
         project=project,
+        environment=env,
         which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
         sets=[],
         edited="",
@@ -446,6 +562,7 @@ def quarantine_replay(
 def quarantine_fix(
     dataset: OneSource,
     project: Project = ".",
+    env: Env = PROD,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -469,6 +586,7 @@ def quarantine_fix(
         json,
         dataset=dataset,
         project=project,
+        environment=env,
         which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
         sets=set_ or [],
         edited=from_,
@@ -536,9 +654,11 @@ def quarantine_counts(
 
 
 @app.command(epilog="Example:  headwater releases")
-def releases(project: Project = ".", limit: Limit = 20, json: Json = False) -> None:
+def releases(
+    project: Project = ".", env: Env = PROD, limit: Limit = 20, json: Json = False
+) -> None:
     """List the releases, newest first."""
-    _call("releases", json, project=project, limit=limit)
+    _call("releases", json, project=project, environment=env, limit=limit)
 
 
 @app.command(epilog="Example:  headwater doctor")
@@ -551,6 +671,25 @@ def doctor(
 ) -> None:
     """Look whether all is well: packages, project, lake; and say what to do."""
     _call("doctor", json, project=project, fix=fix)
+
+
+@app.command(epilog="Example:  headwater clean --dry-run")
+def clean(
+    project: Project = ".",
+    older_than: Annotated[
+        int | None,
+        typer.Option(
+            "--older-than",
+            metavar="DAYS",
+            min=0,
+            help="Releases of so many days are kept. Default: release_retention_days.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove built tables, snapshots and files that no release needs any more."""
+    _call("clean", json, project=project, older_than_days=older_than, dry_run=dry_run)
 
 
 @app.command(epilog="Example:  headwater schema source")

@@ -24,29 +24,42 @@ def command(
     out: Output,
     select: Sequence[str],
     project: str,
+    environment: str,
     variables: Mapping[str, Any],
     rebuild: bool,
     from_now: bool,
+    land: bool | None,
     accept_breaking: bool,
     everything: bool,
 ) -> int:
-    opened = open_project(project, variables=variables)
-    found = opened.plan(select=select, rebuild=rebuild, from_now=from_now)
+    opened = open_project(project, variables=variables, environment=environment)
+    found = opened.plan(select=select, rebuild=rebuild, from_now=from_now, land=land)
     code = _BREAKS if found.breaking and not accept_breaking else _NOTHING
     if out.is_json:
         out.json({**found.as_dict(), "exit_code": code})
         return code
-    for step in found.steps if everything else found.doing:
-        _show(out, step)
-    for name, release in found.held.items():
-        out.line(f"stays    {name}  rolled back by release {release}", "yellow")
-    out.line(_summary(found), "bold")
+    show_plan(out, found, found.steps if everything else found.doing)
     if code:
         out.note(
             "hint: consumers may rely on what is taken away; --accept-breaking if that is meant",
             "cyan",
         )
     return code
+
+
+def show_plan(out: Output, found: Plan, steps: Sequence[PlannedStep]) -> None:
+    """Print some steps of a plan, then what there is in all."""
+    for step in steps:
+        _show(out, step)
+    for name, release in found.held.items():
+        out.line(f"stays    {name}  rolled back by release {release}", "yellow")
+    for name, release in found.superseded.items():
+        out.line(
+            f"refused  {name}  is defined here as before release {release}, which has replaced "
+            "that; to go back on purpose: --replace",
+            "red",
+        )
+    out.line(_summary(found), "bold")
 
 
 def _show(out: Output, step: PlannedStep) -> None:
@@ -66,6 +79,8 @@ def _summary(found: Plan) -> str:
         for action in (Action.LAND, Action.BUILD, Action.RENAME, Action.DROP)
         if counts[action]
     ]
+    if counts[Action.REUSE]:
+        words.append(f"{counts[Action.REUSE]} reused")
     if counts[Action.BLOCKED]:
         words.append(f"{counts[Action.BLOCKED]} blocked")
     if counts[Action.NOTHING]:

@@ -15,6 +15,7 @@ def command(
     out: Output,
     dataset: str,
     project: str,
+    environment: str,
     which: Mapping[str, Any],
     sets: Sequence[str],
     edited: str,
@@ -25,7 +26,7 @@ def command(
             "say how to mend the rows",
             hint="--set 'FIELD=EXPRESSION', or --from FILE with a file that `export` wrote",
         )
-    opened = open_project(project)
+    opened = open_project(project, environment=environment)
     with watched(out) as observer:
         report = opened.replay(
             dataset, sets=dict(map(_assigned, sets)), edited=edited, observer=observer, **which

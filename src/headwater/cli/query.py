@@ -23,6 +23,7 @@ def command(
     out: Output,
     sql: str,
     project: str,
+    environment: str,
     variables: dict[str, str],
     format_: str,
     output: str,
@@ -36,7 +37,9 @@ def command(
     if format_ == "parquet" and not output and sys.stdout.isatty():
         raise QueryRefused("Parquet is not for a terminal", hint="add --output FILE.parquet")
     text = sys.stdin.read() if sql == "-" else sql
-    result = query_project(project, text, allow_files=allow_files, variables=variables)
+    result = query_project(
+        project, text, allow_files=allow_files, variables=variables, environment=environment
+    )
     try:
         reader = result.reader()
         if format_ == "table":

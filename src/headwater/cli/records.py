@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headwater.api import read_lake
+from headwater.names import PROD
 
 CURRENT_QUARANTINE = """(
     SELECT q.* REPLACE (b.owner AS dataset) FROM lake.headwater.quarantine q JOIN (
@@ -26,9 +27,11 @@ discarded, withdrawn because their file was landed again, or expired. The datase
 the built table now: it may have been renamed since."""
 
 
-def fetch(project: str, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+def fetch(
+    project: str, sql: str, parameters: Sequence[Any] = (), *, environment: str = PROD
+) -> list[dict[str, Any]]:
     """The rows of a query over the state tables of a project's lake, read-only."""
-    with read_lake(project) as lake:
+    with read_lake(project, environment) as lake:
         result = lake.con.execute(sql, list(parameters))
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -7,13 +7,13 @@ from headwater.cli.output import Output
 from headwater.errors import HeadwaterError, counted
 
 
-def command(out: Output, project: str, is_resumed: bool) -> int:
+def command(out: Output, project: str, environment: str, is_resumed: bool) -> int:
     if not is_resumed:
         raise HeadwaterError(
             "a release is made by `headwater run`",
             hint="after a rollback: headwater release --resume",
         )
-    names = resume(project)
+    names = resume(project, environment)
     if out.is_json:
         out.json({"resumed": [str(name) for name in names]})
         return 0

@@ -6,11 +6,14 @@ from headwater.cli.output import Output
 from headwater.cli.records import fetch
 
 
-def command(out: Output, project: str, limit: int) -> int:
+def command(out: Output, project: str, environment: str, limit: int) -> int:
     rows = fetch(
         project,
         "SELECT release_id, released_at, user_name, moved, held_back, description, run_id "
-        f"FROM lake.headwater.releases ORDER BY release_id DESC LIMIT {int(limit)}",
+        "FROM lake.headwater.releases WHERE environment = ? "
+        f"ORDER BY release_id DESC LIMIT {int(limit)}",
+        [environment],
+        environment=environment,
     )
     if out.is_json:
         out.json(rows)

@@ -7,8 +7,8 @@ from headwater.cli.output import Output
 from headwater.errors import counted
 
 
-def command(out: Output, project: str, to: int | None) -> int:
-    done = roll_back(project, to)
+def command(out: Output, project: str, environment: str, to: int | None) -> int:
+    done = roll_back(project, to, environment)
     if out.is_json:
         out.json(done.as_dict())
         return 0

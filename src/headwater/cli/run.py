@@ -11,7 +11,7 @@ from rich.text import Text
 from headwater.api import open_project
 from headwater.cli.output import Output
 from headwater.errors import counted
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 from headwater.run.report import CheckReport, Observer, Report, StepReport
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", "yellow")}
@@ -20,20 +20,25 @@ _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", 
 def command(
     out: Output,
     project: str,
+    environment: str,
     select: list[str],
     variables: dict[str, str],
     rebuild: bool,
     reland: list[str],
     from_now: bool,
+    land: bool | None,
+    replace: bool,
     atomic: bool,
 ) -> int:
-    opened = open_project(project, variables=variables)
+    opened = open_project(project, variables=variables, environment=environment)
     with watched(out) as observer:
         report = opened.run(
             select=select,
             rebuild=rebuild,
             reland=reland,
             from_now=from_now,
+            land=land,
+            replace=replace,
             atomic=atomic,
             observer=observer,
         )
@@ -177,7 +182,8 @@ def _summary(out: Output, report: Report) -> None:
     if report.release is not None:
         moved = len(report.moves) + len(report.removed)
         what = counted(moved, "dataset")
-        out.line(f"release {report.release}: {what}, {report.seconds:.1f} s", "green bold")
+        of = "" if report.environment == PROD else f" of {report.environment}"
+        out.line(f"release {report.release}{of}: {what}, {report.seconds:.1f} s", "green bold")
     elif report.failed or report.held:
         out.line(
             f"no release: what is released stays as it was, {report.seconds:.1f} s", "yellow bold"

@@ -19,8 +19,10 @@ from headwater.names import DatasetName
 from headwater.project.definitions import Dataset, SourceDataset, is_view
 
 
-def command(out: Output, dataset: str, project: str, failed: bool, limit: int) -> int:
-    opened = open_project(project)
+def command(
+    out: Output, dataset: str, project: str, environment: str, failed: bool, limit: int
+) -> int:
+    opened = open_project(project, environment=environment)
     name = find(opened, dataset)
     with opened.read_lake() as lake, lake.reading():
         if failed:

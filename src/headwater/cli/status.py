@@ -17,12 +17,14 @@ from headwater.lake.commit import now
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema
 from headwater.lake.state import Position, State
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 
 
-def command(out: Output, project: str, moment: datetime | None = None) -> int:
+def command(
+    out: Output, project: str, environment: str = PROD, moment: datetime | None = None
+) -> int:
     """`moment`: when it is, UTC without a zone; by default now."""
-    opened = open_project(project)
+    opened = open_project(project, environment=environment)
     ages: dict[DatasetName, dict[str, Any]] = {}
     try:
         with opened.read_lake() as lake:
@@ -51,7 +53,8 @@ def command(out: Output, project: str, moment: datetime | None = None) -> int:
         )
         return 0
     release = f"release {state.release_id}" if state.release_id else "nothing released yet"
-    out.line(f"{opened.project.settings.name}: {release}", "bold")
+    of = "" if environment == PROD else f" of {environment}"
+    out.line(f"{opened.project.settings.name}: {release}{of}", "bold")
     out.table(
         ["dataset", "state", "rows", "built (UTC)", "note"],
         [[row[key] for key in ("dataset", "state", "rows", "built_at", "note")] for row in rows],

@@ -99,7 +99,8 @@ class _Vanished(Exception):
 def back_up(lake: Path, folder: Path) -> Copied:
     """Back the lake in the folder `lake` up into `folder`, which is made where it is missing.
 
-    Needs no lock of the lake; reads all of the catalog, and those data files that `folder` lacks.
+    Runs go on; only nothing is cleaned away meanwhile. Reads all of the catalog, and those data
+    files that `folder` lacks.
     Raises NoLake, and BackupRefused where `folder` is not free or the lake is damaged.
     """
     started = time.monotonic()
@@ -107,7 +108,7 @@ def back_up(lake: Path, folder: Path) -> Copied:
     if not (lake / CATALOG).is_file():
         raise NoLake("there is no lake yet", where=str(lake), hint="`headwater run` makes it")
     _refuse_place(lake, folder)
-    with _speaking(folder), _only_one(folder, must=True):
+    with _speaking(folder), _only_one(folder, must=True), _uncleaned(lake):
         earlier = read_manifest(folder) if (folder / MANIFEST).exists() else None
         catalog = folder / f"catalog-{secrets.token_hex(4)}.sqlite"
         try:
@@ -499,6 +500,30 @@ def _only_one(folder: Path, *, must: bool) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _uncleaned(lake: Path) -> Iterator[None]:
+    """Nobody deletes files of the lake meanwhile. One that we may not write to is not locked: who
+    may clean it is somebody else."""
+    locks = Locks(lake / "locks", 0)
+    lock = locks.maintenance() if (lake / "locks").is_dir() else None
+    try:
+        if lock:
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BackupRefused(
+            "the lake is being cleaned, or backed up elsewhere",
+            where=str(lake),
+            hint="wait for that to end",
+        ) from error
+    except OSError:
+        lock = None
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()
 
 
 @contextmanager

@@ -133,9 +133,9 @@ def rows_released_before(lake: Lake, name: DatasetName, position: Position) -> i
     there is no such release."""
     row = lake.con.execute(
         "SELECT b.row_count FROM lake.headwater.release_names r JOIN lake.headwater.builds b "
-        "USING (dataset, built_table, snapshot_id) WHERE r.environment = 'prod' AND r.dataset = ? "
+        "USING (dataset, built_table, snapshot_id) WHERE r.environment = ? AND r.dataset = ? "
         "AND NOT (r.built_table = ? AND r.snapshot_id = ?) ORDER BY r.release_id DESC LIMIT 1",
-        [str(name), position.table, position.snapshot_id],
+        [lake.environment, str(name), position.table, position.snapshot_id],
     ).fetchone()
     return int(row[0]) if row else None
 

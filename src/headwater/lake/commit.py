@@ -6,7 +6,8 @@ commit of two hundred steps costs little more than a commit of one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import duckdb
 
 from headwater.lake.state import STATE_TABLES, Position
-from headwater.names import DatasetName
+from headwater.names import DatasetName, view_name
 from headwater.sql.quote import dotted, ident, literal
 from headwater.sql.quote import rows as values
 
@@ -48,14 +49,25 @@ class Commit:
     """An open commit.
 
     snapshot_id   the snapshot that it will be.
+    environment   whose names it may move.
     notes         state table -> the rows that are added to it when the commit ends.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, snapshot_id: int) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, snapshot_id: int, environment: str) -> None:
         self.con = con
         self.snapshot_id = snapshot_id
+        self.environment = environment
         self.notes: dict[str, list[Mapping[str, Any]]] = {}
         self._newest: dict[tuple[str, str], int] | None = None
+
+    @contextmanager
+    def within(self, environment: str) -> Iterator[None]:
+        """Move another environment's names meanwhile."""
+        own, self.environment = self.environment, environment
+        try:
+            yield
+        finally:
+            self.environment = own
 
     # ---- built tables
 
@@ -153,6 +165,10 @@ class Commit:
         """Remove a built table's rows; earlier snapshots keep theirs. Returns how many."""
         return self._count_of(f"DELETE FROM {built(table)}")
 
+    def drop(self, table: str, *, is_view: bool) -> None:
+        """Remove a built table; earlier snapshots keep it."""
+        self.con.execute(f"DROP {'VIEW' if is_view else 'TABLE'} {built(table)}")
+
     def count(self, table: str) -> int:
         """The rows of a built table as this commit leaves it. Answered from metadata."""
         return self._count_of(f"SELECT count(*) FROM {built(table)}")
@@ -164,23 +180,25 @@ class Commit:
     # ---- names
 
     def point_views(self, names: Mapping[DatasetName, Position]) -> None:
-        """Point prod's views at positions of earlier commits. They name no catalog, so any
-        DuckLake client can read them."""
+        """Point the environment's views at positions of earlier commits. They name no catalog, so
+        any DuckLake client can read them."""
+        views = {view_name(self.environment, name): place for name, place in names.items()}
         self.con.execute("USE lake")
         try:
-            for schema in sorted({name.schema for name in names}):
+            for schema in sorted({view.schema for view in views}):
                 self.con.execute(f"CREATE SCHEMA IF NOT EXISTS {ident(schema)}")
-            for name, position in names.items():
+            for view, position in views.items():
                 self.con.execute(
-                    f"CREATE OR REPLACE VIEW {dotted(*name)} AS SELECT * FROM "
+                    f"CREATE OR REPLACE VIEW {dotted(*view)} AS SELECT * FROM "
                     f"{dotted('built', position.table)} AT (VERSION => {position.snapshot_id})"
                 )
         finally:
             self.con.execute("USE memory")
 
     def drop_view(self, name: DatasetName) -> None:
-        """Remove one of prod's views."""
-        self.con.execute(f"DROP VIEW IF EXISTS {dotted('lake', *name)}")
+        """Remove one of the environment's views."""
+        view = view_name(self.environment, name)
+        self.con.execute(f"DROP VIEW IF EXISTS {dotted('lake', *view)}")
 
     # ---- state tables
 

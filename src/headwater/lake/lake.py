@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from headwater.engine import extensions
 from headwater.engine.session import Limits, connect, quote_path
 from headwater.errors import HeadwaterError, LakeError, LakeLocked, LakeTooNew, LakeTooOld, NoLake
 from headwater.lake.catalog import CATALOG, copy_catalog
-from headwater.lake.commit import Commit, now
+from headwater.lake.commit import Commit, at, now
 from headwater.lake.locks import Locks, unwritable
 from headwater.lake.migrations import migrations_from
 from headwater.lake.raw import delete_parts
@@ -37,7 +38,7 @@ from headwater.lake.state import (
     Release,
     State,
 )
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 from headwater.sql.quote import dotted, ident, literal
 
 _METADATA = "__ducklake_metadata_lake"
@@ -65,19 +66,33 @@ class Lake:
     """One lake, attached to one DuckDB session.
 
     A reader opens it read-only and never waits for a lock. Use as a context manager.
+
+    environment   whose releases are read and made.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, folder: Path, locks: Locks) -> None:
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        folder: Path,
+        locks: Locks,
+        environment: str = PROD,
+    ) -> None:
         self.con = con
         self.folder = folder
         self.locks = locks
+        self.environment = environment
         self._made_at = 0  # the snapshot that made it, if it was made just now
 
     # ---- opening
 
     @classmethod
     def open(
-        cls, folder: Path, *, limits: Limits | None = None, lock_timeout_s: float = 600.0
+        cls,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        lock_timeout_s: float = 600.0,
+        environment: str = PROD,
     ) -> Lake:
         """Open for writing; made where it is missing, and migrated where it is older."""
         locks = Locks(folder / "locks", lock_timeout_s)
@@ -94,7 +109,7 @@ class Lake:
                 raise unwritable(folder, error) from error
             con = connect(limits)
             extensions.load(con, *extensions.LAKE)
-            lake = cls(con, folder, locks)
+            lake = cls(con, folder, locks, environment)
             is_new = not catalog.exists()
             lake._attach(catalog, read_only=False)
             try:
@@ -113,6 +128,7 @@ class Lake:
         limits: Limits | None = None,
         catalog: str = CATALOG,
         may_be_older: bool = False,
+        environment: str = PROD,
     ) -> Lake:
         """Open for reading. Raises NoLake where nothing has been landed yet, and LakeTooOld.
 
@@ -126,7 +142,7 @@ class Lake:
         spill = Path(tempfile.gettempdir()) / f"headwater-{os.getpid()}"
         con = connect(replace(limits, spill_folder=spill))
         extensions.load(con, *extensions.LAKE)
-        lake = cls(con, folder, Locks(folder / "locks", 0))
+        lake = cls(con, folder, Locks(folder / "locks", 0), environment)
         lake._attach(file, read_only=True)
         try:
             found = lake._check_format()
@@ -311,6 +327,7 @@ class Lake:
     def state_within(self) -> State:
         """The same inside a transaction or reading that is already open."""
         release = self.release()
+        is_prod = self.environment == PROD
         return State(
             snapshot_id=self.snapshot_id(),
             builds=self._newest_builds(),
@@ -318,26 +335,34 @@ class Lake:
             released=release.names,
             release_id=release.release_id,
             held=release.held,
+            prod=release if is_prod else self.release_at(None, PROD),
         )
 
     def release(self) -> Release:
-        """The names of prod, within an open reading or commit."""
+        """The names of the environment, within an open reading or commit."""
         return self.release_at(None)
 
-    def release_at(self, release_id: int | None) -> Release:
+    def release_at(self, release_id: int | None, environment: str = "") -> Release:
         """The same as a release left them; None: the newest. Of one that there never was, the one
-        before."""
+        before. Positions of an earlier one that were given up for a newer snapshot are that.
+
+        environment   by default that of this lake.
+        """
         upto = "" if release_id is None else f" AND release_id <= {int(release_id)}"
         rows = self._rows(
             "SELECT release_id, dataset, built_table, snapshot_id, held_by FROM "
-            f"lake.headwater.release_names WHERE environment = 'prod'{upto} "
-            "QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY release_id DESC) = 1"
+            f"lake.headwater.release_names WHERE environment = ?{upto} "
+            "QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY release_id DESC) = 1",
+            [environment or self.environment],
         )
         names = {
             DatasetName.parse(dataset): Position(table, snapshot)
             for _, dataset, table, snapshot, _ in rows
             if table is not None
         }
+        if release_id is not None:
+            again = self.moved_on()
+            names = {name: again.get(place, place) for name, place in names.items()}
         held = {DatasetName.parse(row[1]): row[4] for row in rows if row[4] is not None}
         return Release(max((row[0] for row in rows), default=0), names, held)
 
@@ -346,16 +371,18 @@ class Lake:
         migrated. Within an open reading or commit."""
         rows = self._rows(
             "SELECT coalesce(max(release_id), 0) FROM lake.headwater.releases "
-            "WHERE environment = 'prod'"
+            "WHERE environment = ?",
+            [self.environment],
         )
         return int(rows[0][0])
 
-    def releases(self) -> dict[int, int]:
+    def releases(self, environment: str = "") -> dict[int, int]:
         """Each release's number -> that of the release whose names it has: its own, but for one
-        that went back. Within an open reading or commit."""
+        that went back, or moved nothing. Within an open reading or commit."""
         rows = self._rows(
             "SELECT release_id, coalesce(rolled_back_to, release_id) FROM lake.headwater.releases "
-            "WHERE environment = 'prod' ORDER BY release_id"
+            "WHERE environment = ? ORDER BY release_id",
+            [environment or self.environment],
         )
         return dict(rows)
 
@@ -369,10 +396,126 @@ class Lake:
         owner = rows[0][0]
         return DatasetName.parse(owner) if owner and owner != str(name) else None
 
+    def build_at(self, name: DatasetName, position: Position) -> Build | None:
+        """The build of a dataset that ended at a position; None: there was none."""
+        rows = self._records(
+            "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
+            "run_id, built_at FROM lake.headwater.builds WHERE dataset = ? AND built_table = ? "
+            "AND snapshot_id = ? ORDER BY built_at DESC LIMIT 1",
+            [str(name), position.table, position.snapshot_id],
+        )
+        return Build.of(rows[0]) if rows else None
+
+    def environments(self) -> dict[str, int]:
+        """The environments that have names -> how many."""
+        rows = self._rows(
+            "SELECT environment, count(*) FROM (SELECT environment, dataset, "
+            "max_by(built_table IS NOT NULL, release_id) AS is_there "
+            "FROM lake.headwater.release_names GROUP BY ALL) WHERE is_there "
+            "GROUP BY environment ORDER BY environment <> ?, environment",
+            [PROD],
+        )
+        return dict(rows)
+
+    def based_on(self, environment: str) -> int:
+        """The release of prod that an environment's newest release was made from; 0: none."""
+        rows = self._rows(
+            "SELECT max_by(based_on, release_id) FROM lake.headwater.releases "
+            "WHERE environment = ?",
+            [environment],
+        )
+        return int(rows[0][0] or 0)
+
+    def released_since(self, moment: datetime) -> set[tuple[DatasetName, Position]]:
+        """Everything that any environment's names have pointed at since a moment, UTC without a
+        zone: what they did then, and what later releases moved them to. Of rows that were pinned
+        to a newer snapshot, that one."""
+        rows = self._rows(
+            "WITH moves AS (SELECT n.environment, n.dataset, n.built_table, n.snapshot_id, "
+            "lead(r.released_at) OVER (PARTITION BY n.environment, n.dataset "
+            "ORDER BY n.release_id) AS left_at FROM lake.headwater.release_names n "
+            "JOIN lake.headwater.releases r USING (environment, release_id)) "
+            "SELECT DISTINCT dataset, built_table, snapshot_id FROM moves "
+            "WHERE built_table IS NOT NULL AND (left_at IS NULL OR left_at >= ?)",
+            [moment],
+        )
+        again = self.moved_on()
+        places = ((DatasetName.parse(name), Position(*place)) for name, *place in rows)
+        return {(name, again.get(place, place)) for name, place in places}
+
+    def moved_on(self) -> dict[Position, Position]:
+        """Positions that were given up for a newer snapshot with the same rows -> the newest."""
+        rows = self._rows(
+            "SELECT built_table, snapshot_id, max(newest) FROM (SELECT built_table, snapshot_id, "
+            "max(snapshot_id) OVER (PARTITION BY built_table, run_id, step) AS newest "
+            "FROM lake.headwater.builds) WHERE newest > snapshot_id GROUP BY ALL"
+        )
+        return {Position(table, old): Position(table, new) for table, old, new in rows}
+
+    def has(self, position: Position) -> bool:
+        """Whether the rows of a position are still there."""
+        try:
+            self.con.execute(f"EXPLAIN SELECT * FROM {at(position)}").fetchall()
+        except duckdb.Error:
+            return False
+        return True
+
+    def ever_named(self) -> frozenset[DatasetName]:
+        """The datasets that have, or had, a name in any environment."""
+        rows = self._rows("SELECT DISTINCT dataset FROM lake.headwater.release_names")
+        return frozenset(DatasetName.parse(row[0]) for row in rows)
+
+    def snapshots(self) -> dict[int, datetime]:
+        """The snapshots that are there -> when they were made, UTC without a zone."""
+        return dict(
+            self._rows(
+                "SELECT snapshot_id, make_timestamp(epoch_us(snapshot_time)) "
+                "FROM lake.snapshots() ORDER BY snapshot_id"
+            )
+        )
+
+    def built_views(self) -> frozenset[str]:
+        """The built tables that are views: they are computed where they are read."""
+        rows = self._rows(
+            f"SELECT view_name FROM {_METADATA}.ducklake_view v "
+            f"JOIN {_METADATA}.ducklake_schema s USING (schema_id) "
+            "WHERE s.schema_name = 'built' AND v.end_snapshot IS NULL"
+        )
+        return frozenset(row[0] for row in rows)
+
+    def expire(self, snapshots: Sequence[int]) -> int:
+        """Forget snapshots, and delete the data files that no other one has; how many files.
+
+        Safe to be killed in: what is forgotten and not deleted is deleted the next time. Hold the
+        lake's lock.
+        """
+        if snapshots:
+            listed = ", ".join(str(int(number)) for number in snapshots)
+            self._rows(
+                f"SELECT count(*) FROM ducklake_expire_snapshots('lake', versions => [{listed}])"
+            )
+        rows = self._rows(
+            "SELECT count(*) FROM ducklake_cleanup_old_files('lake', cleanup_all => true)"
+        )
+        return int(rows[0][0])
+
+    def history(self) -> dict[tuple[DatasetName, str], int]:
+        """(name, built table) -> the newest release of the environment that moved the name to it,
+        rollbacks aside."""
+        rows = self._rows(
+            "SELECT n.dataset, n.built_table, max(n.release_id) "
+            "FROM lake.headwater.release_names n JOIN lake.headwater.releases r "
+            "USING (environment, release_id) WHERE environment = ? "
+            "AND n.built_table IS NOT NULL AND r.rolled_back_to IS NULL GROUP BY ALL",
+            [self.environment],
+        )
+        return {(DatasetName.parse(name), table): release for name, table, release in rows}
+
     def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
         rows = self._records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
-            "run_id, built_at FROM lake.headwater.builds QUALIFY row_number() OVER "
+            f"run_id, built_at FROM {_standing('builds', 'built_at')} "
+            "QUALIFY row_number() OVER "
             "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC, built_at DESC) = 1"
         )
         builds = map(Build.of, rows)
@@ -381,14 +524,14 @@ class Lake:
     def _newest_files(self) -> dict[tuple[str, str], LandedFile]:
         rows = self._records(
             "SELECT dataset, built_table, file_id, version, path, status, reason, size_bytes, "
-            "modified_at, content_hash, records FROM lake.headwater.files QUALIFY "
-            "row_number() OVER (PARTITION BY built_table, path "
+            f"modified_at, content_hash, records FROM {_standing('files', 'seen_at')} "
+            "QUALIFY row_number() OVER (PARTITION BY built_table, path "
             "ORDER BY status = 'refused', seen_at DESC) = 1"
         )
         return {(file.built_table, file.path): file for file in map(LandedFile.of, rows)}
 
-    def _records(self, sql: str) -> list[dict[str, Any]]:
-        rows = self._rows(sql)
+    def _records(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        rows = self._rows(sql, parameters)
         names = [column[0] for column in self.con.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -419,7 +562,7 @@ class Lake:
     def _transaction(self, note: CommitNote) -> Iterator[Commit]:
         try:
             self.con.execute("BEGIN")
-            commit = Commit(self.con, self.snapshot_id() + 1)
+            commit = Commit(self.con, self.snapshot_id() + 1, self.environment)
             yield commit
             commit.write_notes()
             extra = json.dumps({"run_id": note.run_id})
@@ -507,6 +650,15 @@ class Lake:
         for file in files:
             if file.name not in known:
                 file.unlink(missing_ok=True)
+
+
+def _standing(table: str, moment: str) -> str:
+    """A state table of records of built tables, without those of tables that were cleaned away
+    since; `moment`: its column that says when a record was made."""
+    return (
+        f"lake.headwater.{table} r ANTI JOIN lake.headwater.cleaned_tables c "
+        f"ON c.built_table = r.built_table AND c.cleaned_at >= r.{moment}"
+    )
 
 
 def _format_row(migrated_from: int | None = None) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Locks:
         finally:
             lock.release()
 
+    def maintenance(self) -> FileLock:
+        """The lock of whoever deletes data files, or copies them; not yet taken."""
+        return self._lock("maintenance")
+
     def dataset(self, name: str) -> FileLock:
         """The lock of one dataset, not yet taken."""
         return self._lock(f"dataset-{name}")

@@ -55,7 +55,18 @@ MIGRATIONS: tuple[Migration, ...] = (
             add_column("checks", "inputs", "VARCHAR"),
             add_column("checks", "cause", "VARCHAR"),
             add_column("releases", "rolled_back_to", "BIGINT"),
+            add_column("releases", "based_on", "BIGINT"),
             add_column("release_names", "held_by", "BIGINT"),
+            add_table(
+                "cleaned_tables",
+                {
+                    "built_table": "VARCHAR",
+                    "dataset": "VARCHAR",
+                    "rows": "BIGINT",
+                    "run_id": "VARCHAR",
+                    "cleaned_at": "TIMESTAMP",
+                },
+            ),
             add_table(
                 "quarantine_outcomes",
                 {

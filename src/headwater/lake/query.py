@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from headwater.engine.macros import macro_sql
-from headwater.engine.session import Limits
 from headwater.errors import QueryRefused, UnknownDataset, suggestion, without_values
 from headwater.lake.commit import at
 from headwater.lake.lake import Lake
@@ -106,24 +104,22 @@ def _batches(stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 
 
 def query(
-    folder: Path,
+    lake: Lake,
     sql: str,
     *,
     allow_files: bool = False,
-    limits: Limits | None = None,
     functions: Sequence[Function] = (),
 ) -> QueryResult:
-    """Run one SELECT over the current release of the lake in `folder`.
+    """Run one SELECT over the current release of a lake that was opened for it, read-only; it is
+    closed with the result.
 
     functions   those of the project that it uses, callees first.
 
     Raises QueryRefused for anything that is not only a reading of datasets, UnknownDataset for
     names that are not released, and QueryRefused with DuckDB's words for SQL that fails.
     """
-    is_explain = _refuse_statements(sql)
-    lake = Lake.open_read_only(folder, limits=limits)
     try:
-        if is_explain:
+        if _refuse_statements(sql):
             _tree(lake.con, sql)  # EXPLAIN ANALYZE carries out what it explains
         if not allow_files:
             _refuse_functions(lake.con, sql, {function.name for function in functions})

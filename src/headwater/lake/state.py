@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from headwater.names import DatasetName
@@ -143,6 +144,14 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "held_back": "INTEGER",
         "description": "VARCHAR",
         "rolled_back_to": "BIGINT",
+        "based_on": "BIGINT",
+    },
+    "cleaned_tables": {
+        "built_table": "VARCHAR",
+        "dataset": "VARCHAR",
+        "rows": "BIGINT",
+        "run_id": "VARCHAR",
+        "cleaned_at": "TIMESTAMP",
     },
     "release_names": {
         "release_id": "BIGINT",
@@ -233,7 +242,7 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Release:
-    """The names of prod as the newest release left them.
+    """The names of an environment as its newest release left them.
 
     release_id  its number; 0: there is none yet.
     held        names that a rollback put where they are, or removed -> its release's number. No
@@ -251,8 +260,9 @@ class State:
 
     builds    (dataset, built table) -> its newest build.
     files     (built table, path) -> the newest row of it.
-    released  the names of prod.
+    released  the names of the environment.
     held      those that a rollback holds: see `Release`.
+    prod      what prod has released: of prod itself, the same.
     """
 
     snapshot_id: int
@@ -261,22 +271,42 @@ class State:
     released: Mapping[DatasetName, Position] = field(default_factory=dict)
     release_id: int = 0
     held: Mapping[DatasetName, int] = field(default_factory=dict)
+    prod: Release = field(default_factory=lambda: Release(0, {}))
 
     def owner(self, table: str) -> DatasetName | None:
         """The dataset that a built table belongs to: whoever recorded a build of it last. Another
         one that has builds of it was renamed."""
-        found = [build for (_, other), build in self.builds.items() if other == table]
-        newest = max(found, key=lambda build: build.built_at, default=None)
+        newest = self.newest_of_tables.get(table)
         return newest.dataset if newest else None
 
     def newest_build(self, dataset: DatasetName, fingerprint: str) -> Build | None:
         """The newest build of a dataset at a fingerprint."""
-        found = [
-            build
-            for (name, _), build in self.builds.items()
-            if name == dataset and build.fingerprint == fingerprint
-        ]
-        return max(found, key=lambda build: build.position.snapshot_id, default=None)
+        return self._newest.get((dataset, fingerprint))
+
+    @cached_property
+    def landed_tables(self) -> frozenset[str]:
+        """The built tables that files were landed into."""
+        return frozenset(table for table, _ in self.files)
+
+    def latest_build(self, dataset: DatasetName) -> Build | None:
+        """The newest build of a dataset, however it was defined."""
+        return self._latest.get(dataset)
+
+    @cached_property
+    def _latest(self) -> Mapping[DatasetName, Build]:
+        order = sorted(self.builds.values(), key=lambda build: build.position.snapshot_id)
+        return {build.dataset: build for build in order}
+
+    @cached_property
+    def newest_of_tables(self) -> Mapping[str, Build]:
+        """The newest build of each built table."""
+        order = sorted(self.builds.values(), key=lambda build: build.built_at)
+        return {build.position.table: build for build in order}
+
+    @cached_property
+    def _newest(self) -> Mapping[tuple[DatasetName, str], Build]:
+        order = sorted(self.builds.values(), key=lambda build: build.position.snapshot_id)
+        return {(build.dataset, build.fingerprint): build for build in order}
 
     def after(self, snapshot_id: int, notes: Mapping[str, Sequence[Mapping[str, Any]]]) -> State:
         """The state after the next commit, which made no release: `notes` are the rows that it

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -151,32 +151,34 @@ def record_rename(commit: Commit, identity: StepIdentity, build: Build) -> None:
     """Make the built table of `build` that of the identity's dataset: a build record of its own
     over the same snapshot. Rows, files and ledger lines stay as they are."""
     moment = now()
-    definition, step = commit.con.execute(
-        "SELECT max_by(definition, built_at), max_by(step, built_at) "
-        "FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
-        [str(build.dataset), build.position.table],
-    ).fetchone() or (None, None)
-    commit.note(
-        "builds",
-        [
-            {
-                "dataset": str(identity.dataset),
-                "built_table": build.position.table,
-                "fingerprint": build.fingerprint,
-                "snapshot_id": build.position.snapshot_id,
-                "row_count": build.row_count,
-                "columns": json.dumps(dict(build.columns)),
-                "inputs": _positions(build.inputs),
-                "definition": definition,
-                "run_id": build.run_id,  # that built it; who renamed it is in `steps`
-                "step": step,
-                "built_at": moment,
-            }
-        ],
-    )
+    # Who renamed it is in `steps`.
+    commit.note("builds", [record_again(commit, build, replace(build, dataset=identity.dataset))])
     commit.note(
         "steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())]
     )
+
+
+def record_again(commit: Commit, before: Build, build: Build) -> dict[str, Any]:
+    """A row of `headwater.builds` that says something else of what was built `before`, by whoever
+    built it then."""
+    definition, step = commit.con.execute(
+        "SELECT max_by(definition, built_at), max_by(step, built_at) "
+        "FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
+        [str(before.dataset), before.position.table],
+    ).fetchone() or (None, None)
+    return {
+        "dataset": str(build.dataset),
+        "built_table": build.position.table,
+        "fingerprint": build.fingerprint,
+        "snapshot_id": build.position.snapshot_id,
+        "row_count": build.row_count,
+        "columns": json.dumps(dict(build.columns)),
+        "inputs": _positions(build.inputs),
+        "definition": definition,
+        "run_id": build.run_id,
+        "step": step,
+        "built_at": now(),
+    }
 
 
 def _positions(inputs: Mapping[DatasetName, Position]) -> str:

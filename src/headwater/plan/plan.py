@@ -5,7 +5,7 @@ Pure functions from what the project wants and the lake has to decisions with th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from headwater.analysis.graph import Graph
 from headwater.contract.types import Type
 from headwater.lake.state import Build, Position, State
 from headwater.names import DatasetName
-from headwater.project.definitions import Dataset, SqlModel
+from headwater.project.definitions import Dataset, SourceDataset, SqlModel
 
 
 class Action(StrEnum):
@@ -23,6 +23,7 @@ class Action(StrEnum):
     LAND = "land"
     REPLAY = "replay"
     BUILD = "build"
+    REUSE = "reuse"
     RENAME = "rename"
     NOTHING = "nothing"
     DROP = "drop"
@@ -31,46 +32,71 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with one dataset, and the reason in one line."""
+    """What to do with one dataset, and the reason in one line.
+
+    position   where its built table stands already; None: not known, or it will move.
+    """
 
     action: Action
     reason: str
+    position: Position | None = None
 
 
 def known_fingerprint(
     state: State,
     dataset: Dataset,
     schema: Mapping[str, Type] | None,
-    inputs: Iterable[Mapping[str, Type]],
+    inputs: Sequence[Mapping[str, Type]],
+    marks: Mapping[DatasetName, str],
 ) -> str:
     """The fingerprint by which a lake knows a dataset as it is defined now: that of this version,
-    unless only the first version's is there."""
-    mark = fingerprint(dataset, schema, inputs)
-    if not isinstance(dataset, SqlModel) or state.newest_build(dataset.name, mark):
+    unless only an earlier version's is there, of a table built from the same tables.
+
+    inputs  the columns of what it reads, where they are known.
+    marks   what it reads -> the fingerprint of that.
+    """
+    if isinstance(dataset, SourceDataset):
+        return fingerprint(dataset, schema)
+    mark = fingerprint(dataset, schema, inputs, [marks[given] for given in dataset.inputs])
+    if state.newest_build(dataset.name, mark) or state.latest_build(dataset.name) is None:
         return mark
-    if all(name != dataset.name for name, _ in state.builds):
-        return mark
-    first = first_fingerprint(dataset, schema)
-    return first if state.newest_build(dataset.name, first) else mark
+    earlier = [fingerprint(dataset, schema, inputs)]
+    if isinstance(dataset, SqlModel):
+        earlier.append(first_fingerprint(dataset, schema))
+    for other in earlier:
+        build = state.newest_build(dataset.name, other)
+        if build and _reads_the_same(state, build, marks):
+            return other
+    return mark
+
+
+def _reads_the_same(state: State, build: Build, marks: Mapping[DatasetName, str]) -> bool:
+    """Whether a build read, of each input, the built table that has this fingerprint."""
+    for given, mark in marks.items():
+        there = state.newest_build(given, mark)
+        read = build.inputs.get(given)
+        if there is None or read is None or there.position.table != read.table:
+            return False
+    return True
 
 
 def decide_model(
     name: DatasetName,
     inputs: Mapping[DatasetName, Position],
     at_fingerprint: Build | None,
-    any_earlier: bool,
+    earlier: Build | None,
     *,
     rebuild: bool,
 ) -> Decision:
     """What a model needs, now that the positions of its `inputs` are known.
 
     at_fingerprint   its newest build with the wanted fingerprint, if any.
-    any_earlier      whether it was ever built from another definition.
+    earlier          its newest build, however it was defined then.
     """
     if rebuild:
         return Decision(Action.BUILD, "asked for with --rebuild")
     if at_fingerprint is None:
-        return Decision(Action.BUILD, "its definition changed" if any_earlier else "not built yet")
+        return Decision(Action.BUILD, why_defined_anew(earlier, inputs))
     moved = sorted(
         str(given)
         for given, position in inputs.items()
@@ -79,7 +105,87 @@ def decide_model(
     if moved:
         shown = ", ".join(moved[:3]) + (f" and {len(moved) - 3} more" if len(moved) > 3 else "")
         return Decision(Action.BUILD, f"{shown} changed")
-    return Decision(Action.NOTHING, "up to date")
+    return Decision(Action.NOTHING, "up to date", at_fingerprint.position)
+
+
+def why_defined_anew(earlier: Build | None, inputs: Mapping[DatasetName, Position]) -> str:
+    """Why there is no build of what a model means now, from what it read when it was built last."""
+    if earlier is None:
+        return "not built yet"
+    others = sorted(
+        str(given)
+        for given, position in inputs.items()
+        if given in earlier.inputs and earlier.inputs[given].table != position.table
+    )
+    return f"{others[0]} changed" if others else "its definition changed"
+
+
+def standing(
+    table: str,
+    inputs: Mapping[DatasetName, Position],
+    offered: Iterable[Position | None],
+    inputs_at: Callable[[Position], Mapping[DatasetName, Position] | None],
+) -> Position | None:
+    """The first of the `offered` positions at which a built table was computed from just these
+    inputs; None: there is none.
+
+    inputs_at   what the table was computed from there; None: nobody knows.
+    """
+    for position in offered:
+        if position and position.table == table and inputs_at(position) == inputs:
+            return position
+    return None
+
+
+def latest_of(table: str, offered: Iterable[Position | None]) -> Position | None:
+    """The latest of those `offered` positions that are of a built table."""
+    return max((p for p in offered if p and p.table == table), default=None)
+
+
+def superseded(
+    wanted: Mapping[DatasetName, str],
+    released: Mapping[DatasetName, Position],
+    history: Mapping[tuple[DatasetName, str], int],
+) -> dict[DatasetName, int]:
+    """The datasets that are wanted as they were before a release that gave them another
+    definition -> that release. A folder that was left behind wants so.
+
+    wanted   name -> the built table that it has as it is defined now.
+    history  (name, built table) -> the newest release that moved the name to it, rollbacks aside.
+    """
+    found = {}
+    for name, table in wanted.items():
+        now = released.get(name)
+        mine = history.get((name, table))
+        if now is None or now.table == table or mine is None:
+            continue
+        later = history.get((name, now.table), 0)
+        if later > mine:
+            found[name] = later
+    return found
+
+
+def conflicts(
+    wanted: Mapping[DatasetName, Position],
+    base: Mapping[DatasetName, Position],
+    now: Mapping[DatasetName, Position],
+) -> tuple[DatasetName, ...]:
+    """The names of prod whose definition has changed since an environment began from it, and not
+    to what the environment has: to promote it would take that change back.
+
+    wanted   the environment's names.
+    base     those that prod had when it was built.
+    now      those that prod has.
+    """
+    return tuple(
+        name
+        for name, place in sorted(now.items())
+        if place.table not in (_table_of(base, name), _table_of(wanted, name))
+    )
+
+
+def _table_of(names: Mapping[DatasetName, Position], name: DatasetName) -> str:
+    return names[name].table if name in names else ""
 
 
 @dataclass(frozen=True)

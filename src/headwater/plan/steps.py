@@ -15,8 +15,11 @@ from headwater.contract.types import Type, is_widened, parse_type
 from headwater.errors import counted
 from headwater.lake.state import Build, Position
 from headwater.names import DatasetName
-from headwater.plan.plan import Action, decide_model
+from headwater.plan.plan import Action, Decision, decide_model
 from headwater.project.definitions import SourceDataset
+
+_AT_REST = (Action.NOTHING, Action.REUSE)
+_MOVES = (Action.LAND, Action.BUILD, Action.REUSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,10 @@ class Wanted:
     at_fingerprint  its newest build as it is defined now; None: there is none.
     newest          its newest build, however it was defined; None: it was never built.
     former          the dataset whose built table it takes over, with that build.
+    offered         builds of the table that it has as it is defined now, as other environments and
+                    this one have it released.
+    whose           the environment that it may be taken over from.
+    shared          of a source that this environment does not land: where it stands elsewhere.
     intake          of a source: what is to land, in a line; "" for nothing.
     waiting         of a source: how many rows wait for what they refer to.
     problem         why it cannot be made; "" if nothing is known to be in the way.
@@ -37,12 +44,20 @@ class Wanted:
     at_fingerprint: Build | None = None
     newest: Build | None = None
     former: DatasetName | None = None
+    offered: tuple[Build, ...] = ()
+    whose: str = ""
+    shared: Position | None = None
     intake: str = ""
     waiting: int = 0
     problem: str = ""
     differences: tuple[str, ...] = ()
     columns: Mapping[str, Type] | None = None
     seconds: float | None = None
+
+    @property
+    def place(self) -> Position | None:
+        """Where it stands as it is defined now, if nothing is done to it."""
+        return self.at_fingerprint.position if self.at_fingerprint else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +95,24 @@ class Plan:
     """The steps of a run, inputs first; then the names that it would remove.
 
     held   names that a rollback holds -> its release's number.
+    superseded
+           names that are defined as before a release that has replaced that -> its number: a run is
+           refused unless it says `--replace`.
     """
 
     steps: tuple[PlannedStep, ...]
     held: Mapping[DatasetName, int] = field(default_factory=dict)
+    superseded: Mapping[DatasetName, int] = field(default_factory=dict)
 
     @property
     def doing(self) -> tuple[PlannedStep, ...]:
-        """Those that do something."""
-        return tuple(step for step in self.steps if step.action is not Action.NOTHING)
+        """Those that do some work."""
+        return tuple(step for step in self.steps if step.action not in _AT_REST)
+
+    @property
+    def reused(self) -> tuple[PlannedStep, ...]:
+        """Those that only move a name, to what another environment has."""
+        return tuple(step for step in self.steps if step.action is Action.REUSE)
 
     @property
     def breaking(self) -> tuple[PlannedStep, ...]:
@@ -99,6 +123,7 @@ class Plan:
             "steps": [step.as_dict() for step in self.steps],
             "breaking": [str(step.dataset) for step in self.breaking],
             "rolled_back": {str(name): release for name, release in self.held.items()},
+            "superseded": {str(name): release for name, release in self.superseded.items()},
         }
 
 
@@ -118,29 +143,52 @@ def plan(
     """
     moving: set[DatasetName] = set()
     blocked: set[DatasetName] = set()
+    stands: dict[DatasetName, Position] = {}
     steps = []
     for name in graph.order:
+        mine = wanted[name]
         if selected is not None and name not in selected:
+            if place := released.get(name) or mine.place:
+                stands[name] = place
             continue
         lost = sorted(blocked.intersection(graph.inputs[name]))
         if lost:
             action, reason = Action.BLOCKED, f"{lost[0]} cannot be made"
-        elif wanted[name].problem:
-            action, reason = Action.BLOCKED, wanted[name].problem
-        elif former := wanted[name].former:
-            action, reason = Action.RENAME, f"renamed from {former}"
+        elif mine.problem:
+            action, reason = Action.BLOCKED, mine.problem
+        elif mine.former:
+            action, reason = Action.RENAME, f"renamed from {mine.former}"
+        elif mine.shared:
+            action, reason = Action.NOTHING, f"as {mine.whose} has it"
+            stands[name] = mine.shared
         elif isinstance(graph.datasets[name], SourceDataset):
             action, reason = _landing(graph, name, wanted, moving)
         else:
-            action, reason = _build(graph, name, wanted, moving, rebuild=rebuild)
+            decision = _build(graph, name, mine, moving, stands, rebuild=rebuild)
+            action, reason = decision.action, decision.reason
+            if decision.position:
+                stands[name] = decision.position
         if action is Action.BLOCKED:
             blocked.add(name)
         elif action in (Action.LAND, Action.BUILD):
             moving.add(name)
-        steps.append(_step(graph, name, wanted[name], action, reason))
+        elif name not in stands and mine.place:
+            stands[name] = mine.place
+        if action is Action.NOTHING and _is_moved(stands.get(name), released.get(name), mine.whose):
+            action = Action.REUSE
+            reason = reason if mine.whose else "as it was built before"
+        steps.append(_step(graph, name, mine, action, reason))
     if selected is None:
         steps += _drops(graph, wanted, released)
     return tuple(steps)
+
+
+def _is_moved(there: Position | None, now: Position | None, whose: str) -> bool:
+    """Whether a name moves to where its table stands already. (A run of prod releases what waits
+    to be released, which is no news.)"""
+    if whose:
+        return there != now
+    return there is not None and now is not None and there.table != now.table
 
 
 def _landing(
@@ -177,28 +225,29 @@ def _moves(
 def _build(
     graph: Graph,
     name: DatasetName,
-    wanted: Mapping[DatasetName, Wanted],
+    mine: Wanted,
     moving: set[DatasetName],
+    stands: Mapping[DatasetName, Position],
     *,
     rebuild: bool,
-) -> tuple[Action, str]:
-    mine = wanted[name]
-    inputs = {}
-    for given in graph.inputs[name]:
-        build = wanted[given].at_fingerprint
-        if build and given not in moving:
-            inputs[given] = build.position
-        elif given not in moving:
-            return Action.BLOCKED, f"{given} is not built: --select +{name}"
+) -> Decision:
+    fixed = [given for given in graph.inputs[name] if given not in moving]
+    missing = next((given for given in fixed if given not in stands), None)
+    if missing:
+        return Decision(Action.BLOCKED, f"{missing} is not built: --select +{name}")
+    inputs = {given: stands[given] for given in fixed}
     changes = sorted(str(given) for given in moving.intersection(graph.inputs[name]))
-    if mine.at_fingerprint is None and mine.newest:
-        return Action.BUILD, _told("its definition changed", mine.differences)
-    if mine.at_fingerprint and changes and not rebuild:
+    if not changes and not rebuild:
+        for build in mine.offered:
+            if build.inputs == inputs:
+                return Decision(Action.NOTHING, f"as {mine.whose} has it", build.position)
+    if mine.at_fingerprint is None and mine.newest and mine.differences:
+        return Decision(Action.BUILD, _told("its definition changed", mine.differences))
+    if mine.newest and changes and not rebuild:
         more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
         verb = "changes" if len(changes) == 1 else "change"
-        return Action.BUILD, f"{', '.join(changes[:3])}{more} {verb}"
-    decision = decide_model(name, inputs, mine.at_fingerprint, bool(mine.newest), rebuild=rebuild)
-    return decision.action, decision.reason
+        return Decision(Action.BUILD, f"{', '.join(changes[:3])}{more} {verb}")
+    return decide_model(name, inputs, mine.at_fingerprint, mine.newest, rebuild=rebuild)
 
 
 def _told(what: str, differences: tuple[str, ...]) -> str:
@@ -210,13 +259,13 @@ def _told(what: str, differences: tuple[str, ...]) -> str:
 def _step(
     graph: Graph, name: DatasetName, wanted: Wanted, action: Action, reason: str
 ) -> PlannedStep:
-    is_idle = action is Action.NOTHING
+    is_idle = action in _AT_REST
     return PlannedStep(
         dataset=name,
         action=action,
         reason=reason,
         affected=() if is_idle else tuple(sorted(graph.downstream([name]) - {name})),
-        breaking=tuple(_broken(wanted)) if action in (Action.LAND, Action.BUILD) else (),
+        breaking=tuple(_broken(wanted)) if action in _MOVES else (),
         rows=wanted.newest.row_count if wanted.newest else None,
         seconds=wanted.seconds,
     )
@@ -225,7 +274,9 @@ def _step(
 def _broken(wanted: Wanted) -> Iterator[str]:
     """What of its columns consumers may rely on that would be gone: removed, or of a type that is
     not the same or a wider one."""
-    if wanted.newest is None or wanted.columns is None or wanted.at_fingerprint:
+    if wanted.newest is None or wanted.columns is None:
+        return
+    if wanted.place and wanted.place.table == wanted.newest.position.table:
         return
     now = {name.lower(): kind for name, kind in wanted.columns.items()}
     for name, text in wanted.newest.columns.items():

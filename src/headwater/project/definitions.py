@@ -101,6 +101,8 @@ class Settings(Definition):
     """How long to wait for another process's commit."""
     quarantine_retention_days: int | None = Field(default=None, ge=1, le=36_500)
     """After how many days a run forgets what a quarantined row held. Default: never."""
+    release_retention_days: int = Field(default=30, ge=0, le=36_500)
+    """How long releases can be gone back to: `clean` keeps what those of so many days need."""
     variables: dict[str, Annotated[Variable, BeforeValidator(_as_variable)]] = Field(
         default_factory=dict
     )

@@ -1,4 +1,4 @@
-"""Comparing two releases."""
+"""Comparing two releases, or two environments."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from headwater.errors import ReleaseRefused, UnknownDataset, suggestion
 from headwater.lake.diff import DatasetDiff, compare
 from headwater.lake.lake import Lake
+from headwater.lake.state import Position
 from headwater.names import DatasetName
 
 
@@ -38,12 +39,49 @@ def compare_releases(
             )
         before, after = releases[-2], releases[-1]
     was, now = lake.release_at(before).names, lake.release_at(after).names
+    for number, names in ((before, was), (after, now)):
+        _refuse_lost(lake, number, names, dataset)
+    return _compare(lake, keys, was, now, dataset, f"releases {before} and {after}")
+
+
+def _refuse_lost(
+    lake: Lake, release: int, names: Mapping[DatasetName, Position], dataset: str
+) -> None:
+    """Raise where the rows of a release are not there any more."""
+    for name, position in names.items():
+        if dataset in ("", str(name)) and not lake.has(position):
+            raise ReleaseRefused(
+                f"the rows that release {release} had of {name} are not there any more",
+                hint="compare later ones: `headwater releases`",
+            )
+
+
+def compare_environments(
+    lake: Lake,
+    keys: Mapping[DatasetName, Sequence[str]],
+    before: str,
+    after: str,
+    dataset: str = "",
+) -> list[DatasetDiff]:
+    """The same between two environments, as they are released. Raises UnknownDataset."""
+    was, now = lake.release_at(None, before).names, lake.release_at(None, after).names
+    return _compare(lake, keys, was, now, dataset, f"{before} and {after}")
+
+
+def _compare(
+    lake: Lake,
+    keys: Mapping[DatasetName, Sequence[str]],
+    was: Mapping[DatasetName, Position],
+    now: Mapping[DatasetName, Position],
+    dataset: str,
+    what: str,
+) -> list[DatasetDiff]:
     names = sorted({*was, *now})
     if dataset:
         wanted = [name for name in names if str(name) == dataset]
         if not wanted:
             raise UnknownDataset(
-                f"no dataset {dataset} in releases {before} and {after}",
+                f"no dataset {dataset} in {what}",
                 hint=suggestion(dataset, [str(name) for name in names]),
             )
         names = wanted

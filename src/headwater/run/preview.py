@@ -19,10 +19,10 @@ from headwater.engine.bind import Bound, bind
 from headwater.errors import HeadwaterError
 from headwater.ingest.replay import Selection, open_rows
 from headwater.lake.lake import Lake
-from headwater.lake.state import Build, State
+from headwater.lake.state import Build, Position, State
 from headwater.lake.step import table_name
-from headwater.names import DatasetName
-from headwater.plan.plan import known_fingerprint
+from headwater.names import PROD, DatasetName
+from headwater.plan.plan import known_fingerprint, latest_of, superseded
 from headwater.plan.steps import Plan, Wanted, plan
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
@@ -33,6 +33,7 @@ from headwater.project.definitions import (
     SqlModel,
 )
 from headwater.run.gather import Gatherer
+from headwater.run.neighbours import Neighbours
 from headwater.sql.difference import difference
 
 
@@ -45,31 +46,41 @@ def preview(
     selectors: Sequence[str] = (),
     rebuild: bool = False,
     from_now: bool = False,
+    lands: bool = False,
+    promote: str = "",
 ) -> Plan:
-    """The plan of a run. `lake`: open for reading; None: there is none yet.
+    """The plan of a run, in the environment of the lake.
+
+    lake      open for reading; None: there is none yet.
+    lands     whether files are landed of sources that prod has landed, outside of it too.
+    promote   the environment whose built tables prod takes over.
 
     Raises UnknownSelection.
     """
     state = lake.state() if lake else State(snapshot_id=0)
     bound = _bound_to_what_is_built(project, graph, bound, state)
-    looker = _Looker(project, graph, bound, lake, state, from_now)
+    neighbours = Neighbours(lake, promote) if lake else None
+    looker = _Looker(project, graph, bound, lake, state, from_now, neighbours, lands)
     wanted = {name: looker.look(graph.datasets[name]) for name in graph.order}
     selected = select(graph, selectors) if selectors else None
     steps = plan(graph, wanted, state.released, selected=selected, rebuild=rebuild)
-    return Plan(steps, state.held)
+    old: dict[DatasetName, int] = {}
+    if lake and lake.environment == PROD:
+        tables = {
+            name: found.place.table
+            for name, found in wanted.items()
+            if found.place and (selected is None or name in selected)
+        }
+        old = superseded(tables, state.released, lake.history())
+    return Plan(steps, state.held, old)
 
 
 def _bound_to_what_is_built(project: Project, graph: Graph, bound: Bound, state: State) -> Bound:
     """Binding once more, where datasets say nothing of their columns that have some by now."""
-    newest: dict[DatasetName, Build] = {}
-    for (name, _), build in state.builds.items():
-        before = newest.get(name)
-        if before is None or build.position.snapshot_id > before.position.snapshot_id:
-            newest[name] = build
     known = {
-        name: {n: parse_type(t) for n, t in newest[name].columns.items() if n not in ORIGIN_COLUMNS}
+        name: {n: parse_type(t) for n, t in build.columns.items() if n not in ORIGIN_COLUMNS}
         for name in graph.order
-        if name not in bound.schemas and name in newest
+        if name not in bound.schemas and (build := state.latest_build(name))
     }
     return bind(project, graph, known) if known else bound
 
@@ -82,6 +93,8 @@ class _Looker:
     lake: Lake | None
     state: State
     from_now: bool
+    neighbours: Neighbours | None
+    lands: bool
 
     def __post_init__(self) -> None:
         self.renames = renames(self.graph.datasets)
@@ -92,21 +105,21 @@ class _Looker:
             from_now=self.from_now,
         )
         self.seconds, self.definitions = self._before()
+        self.marks: dict[DatasetName, str] = {}
+        self.there = self.neighbours.names(self.state) if self.neighbours else {}
 
     def look(self, dataset: Dataset) -> Wanted:
         """What is known of one dataset."""
         name = dataset.name
         mark, columns = self._mark(dataset)
+        self.marks[name] = mark
         mine = self.state.newest_build(name, mark) if mark else None
-        newest = max(
-            (build for (other, _), build in self.state.builds.items() if other == name),
-            key=lambda build: build.position.snapshot_id,
-            default=None,
-        )
+        newest = self._earlier(name)
         former = None if mine else self._former(name, mark)
+        shared = self._shared(dataset, mine)
         intake = problem = ""
         waiting = 0
-        if isinstance(dataset, SourceDataset):
+        if isinstance(dataset, SourceDataset) and not shared:
             waiting = self._waiting(dataset, mine)
             table = mine.position.table if mine else table_name(name, mark)
             try:
@@ -119,6 +132,9 @@ class _Looker:
             at_fingerprint=mine,
             newest=newest,
             former=former,
+            offered=self._offered(name, mine),
+            whose=self.neighbours.whose if self.neighbours and self.there else "",
+            shared=shared,
             intake=intake,
             waiting=waiting,
             problem=problem,
@@ -146,7 +162,46 @@ class _Looker:
             return "", None
         if isinstance(dataset, PythonModel) and not dataset.contract.columns:
             return self._built_mark(dataset), None
-        return known_fingerprint(self.state, dataset, columns, self._inputs(dataset)), columns
+        marks = self._marks(dataset)
+        if not all(marks.values()):
+            return "", columns
+        inputs = self._inputs(dataset)
+        return known_fingerprint(self.state, dataset, columns, inputs, marks), columns
+
+    def _marks(self, dataset: Dataset) -> dict[DatasetName, str]:
+        """The fingerprints of what a model reads."""
+        return (
+            {} if isinstance(dataset, SourceDataset) else {g: self.marks[g] for g in dataset.inputs}
+        )
+
+    def _earlier(self, name: DatasetName) -> Build | None:
+        """What consumers have of a dataset: its build as it is released here, or where this
+        environment begins; else the newest."""
+        for names in (self.state.released, self.there):
+            if name in names and (build := self.state.builds.get((name, names[name].table))):
+                return build
+        return self.state.latest_build(name)
+
+    def _offered(self, name: DatasetName, mine: Build | None) -> tuple[Build, ...]:
+        """The builds of its table that need not be its newest."""
+        if mine is None or self.neighbours is None:
+            return ()
+        places = [names.get(name) for names in (self.there, self.state.released)]
+        builds = [
+            self.neighbours.build(self.state, name, place)
+            for place in places
+            if place and place.table == mine.position.table
+        ]
+        return tuple(build for build in builds if build)
+
+    def _shared(self, dataset: Dataset, mine: Build | None) -> Position | None:
+        """Where a source stands that this environment does not land itself."""
+        there = self.there.get(dataset.name)
+        if self.lands or not isinstance(dataset, SourceDataset) or mine is None or there is None:
+            return None
+        if there.table != mine.position.table:
+            return None
+        return latest_of(there.table, (there, self.state.released.get(dataset.name)))
 
     def _inputs(self, dataset: Dataset) -> list[Mapping[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
@@ -155,14 +210,18 @@ class _Looker:
 
     def _built_mark(self, dataset: PythonModel) -> str:
         """The fingerprint of a function whose columns are those that it had when it was built."""
+        marks, inputs = self._marks(dataset), self._inputs(dataset)
+        if not all(marks.values()):
+            return ""
+        mark = known_fingerprint(self.state, dataset, None, inputs, marks)
         for (name, _), build in self.state.builds.items():
             there = {n: parse_type(t) for n, t in build.columns.items() if n not in ORIGIN_COLUMNS}
             if name == dataset.name and build.fingerprint in (
-                fingerprint(dataset, None, self._inputs(dataset)),
-                fingerprint(dataset, there, self._inputs(dataset)),
+                mark,
+                fingerprint(dataset, there, inputs, list(marks.values())),
             ):
                 return build.fingerprint
-        return fingerprint(dataset, None, self._inputs(dataset))
+        return mark
 
     def _former(self, name: DatasetName, mark: str) -> DatasetName | None:
         """The earlier name whose built table the dataset takes over."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from headwater.errors import HeadwaterError
 from headwater.lake.ledger import Ledger
 from headwater.lake.state import Position
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 
 
 @dataclass(kw_only=True)
@@ -152,6 +152,7 @@ class Report:
     """
 
     run_id: str
+    environment: str = PROD
     steps: list[StepReport] = field(default_factory=list)
     release: int | None = None
     moves: Mapping[DatasetName, Position] = field(default_factory=dict)
@@ -198,6 +199,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         return {
             "run_id": self.run_id,
+            "environment": self.environment,
             "status": self.status,
             "exit_code": self.exit_code,
             "seconds": round(self.seconds, 3),

@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
 from headwater.errors import ReleaseRefused
-from headwater.lake.commit import Commit, at, now
-from headwater.lake.lake import CommitNote, Lake, user_name
+from headwater.lake.commit import now
+from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.state import Position
 from headwater.names import DatasetName
 from headwater.plan.plan import decide_rollback, release_before
-from headwater.run.record import new_run_id, run_row
+from headwater.run.record import new_run_id, note_release, run_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +66,14 @@ def roll_back(lake: Lake, to: int | None = None) -> Rollback:
         commit.point_views(moves)
         for name in removed:
             commit.drop_view(name)
-        positions: dict[DatasetName, Position | None] = {**moves, **dict.fromkeys(removed)}
-        names = ", ".join(str(name) for name in list(positions)[:8])
-        _note_names(commit, made, positions, held_by=made)
-        commit.note(
-            "releases",
-            [_row(made, run_id, len(positions), f"back to release {target}: {names}", target)],
+        note_release(
+            commit,
+            made,
+            run_id,
+            {**moves, **dict.fromkeys(removed)},
+            verb=f"back to release {target}",
+            held_by=dict.fromkeys([*moves, *removed], made),
+            rolled_back_to=target,
         )
         commit.note("runs", [run_row(run_id, started_at, "succeeded", "rollback")])
     return Rollback(release=made, to=target, moves=moves, removed=removed)
@@ -94,10 +94,15 @@ def resume(lake: Lake) -> tuple[int, tuple[DatasetName, ...]]:
             )
         held = tuple(sorted(current.held))
         made = max(releases) + 1
-        _note_names(commit, made, {name: current.names.get(name) for name in held}, held_by=None)
-        names = ", ".join(str(name) for name in held[:8])
-        row = _row(made, run_id, 0, f"resumed: {names}", releases[max(releases)])
-        commit.note("releases", [row])
+        note_release(
+            commit,
+            made,
+            run_id,
+            {name: current.names.get(name) for name in held},
+            verb="resumed",
+            moved=0,
+            rolled_back_to=releases[max(releases)],
+        )
         commit.note("runs", [run_row(run_id, started_at, "succeeded", "release --resume")])
     return made, held
 
@@ -123,49 +128,9 @@ def _target(releases: Mapping[int, int], to: int | None) -> int:
 def _refuse_lost(lake: Lake, target: int, moves: Mapping[DatasetName, Position]) -> None:
     """Raise where the rows of a release are not there any more."""
     for name, position in moves.items():
-        try:
-            lake.con.execute(f"EXPLAIN SELECT * FROM {at(position)}").fetchall()
-        except duckdb.Error as error:
+        if not lake.has(position):
             raise ReleaseRefused(
                 f"release {target} cannot be gone back to: the rows that it had of {name} are not "
                 "there any more",
                 hint="go back to a later one: `headwater releases`",
-            ) from error
-
-
-def _note_names(
-    commit: Commit,
-    release_id: int,
-    positions: Mapping[DatasetName, Position | None],
-    held_by: int | None,
-) -> None:
-    commit.note(
-        "release_names",
-        [
-            {
-                "release_id": release_id,
-                "environment": "prod",
-                "dataset": str(name),
-                "built_table": position.table if position else None,
-                "snapshot_id": position.snapshot_id if position else None,
-                "held_by": held_by,
-            }
-            for name, position in positions.items()
-        ],
-    )
-
-
-def _row(
-    release_id: int, run_id: str, moved: int, description: str, rolled_back_to: int
-) -> dict[str, Any]:
-    return {
-        "release_id": release_id,
-        "environment": "prod",
-        "run_id": run_id,
-        "released_at": now(),
-        "user_name": user_name(),
-        "moved": moved,
-        "held_back": 0,
-        "description": description,
-        "rolled_back_to": rolled_back_to,
-    }
+            )

@@ -33,20 +33,24 @@ from headwater.ingest.land import land
 from headwater.ingest.landing import Landing
 from headwater.ingest.replay import Request, Selection, replay
 from headwater.lake.commit import Commit, at, now
-from headwater.lake.lake import CommitNote, Lake, user_name
+from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.quarantine import overdue
 from headwater.lake.state import Build, Position, Release, State
 from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 from headwater.plan.plan import (
     Action,
     Decision,
     FailingCheck,
     ReleaseDecision,
+    conflicts,
     decide_model,
     decide_release,
     follow_renames,
     known_fingerprint,
+    latest_of,
+    standing,
+    superseded,
 )
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
@@ -64,7 +68,15 @@ from headwater.refresh.view import ViewBuild, compute_view
 from headwater.run.checks import Checker, NotChecked
 from headwater.run.gather import Gatherer, portions
 from headwater.run.group import LARGE_COMMIT, Group, Outcome
-from headwater.run.record import new_run_id, run_row
+from headwater.run.neighbours import Neighbours
+from headwater.run.record import new_run_id, note_release, run_row
+from headwater.run.refusals import (
+    no_environment,
+    other_definition,
+    refuse_conflicts,
+    refuse_other_definitions,
+    refuse_superseded,
+)
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
 from headwater.sql.quote import columns as column_list
@@ -81,6 +93,9 @@ class Options:
     from_now  land without the files that are gone, where a new contract lands all again.
     replay    (dataset, what of its quarantine is replayed): instead of landing its new files.
     atomic    release nothing if anything fails.
+    lands     whether files are landed of sources that prod has landed; None: only in prod.
+    replace   go on though a newer release has replaced the definitions.
+    promote   the environment whose built tables prod takes over; nothing is landed then.
     moment    what ages are counted to, UTC without a zone; by default the run's beginning.
     """
 
@@ -90,6 +105,9 @@ class Options:
     from_now: bool = False
     replay: tuple[DatasetName, Request] | None = None
     atomic: bool = False
+    lands: bool | None = None
+    replace: bool = False
+    promote: str = ""
     command: str = "run"
     moment: datetime | None = None
 
@@ -158,6 +176,7 @@ class _Run:
     macros: set[str] = field(default_factory=set)
     overdue: dict[str, DatasetName] = field(default_factory=dict)
     from_copies: dict[DatasetName, int] = field(default_factory=dict)
+    judged: Mapping[DatasetName, Position] | None = None
 
     def __post_init__(self) -> None:
         self.group = Group(self.lake, self.run_id)
@@ -165,6 +184,8 @@ class _Run:
         self.checker = Checker(self.lake, data_checks(self.project), self.observer, self.moment)
         self.mark = self.lake.change_mark()
         self.state: State = self.lake.state()
+        self.is_prod = self.lake.environment == PROD
+        self.neighbours = Neighbours(self.lake, self.options.promote)
         self.schemas.update(self.bound.schemas)
         self.clock = time.monotonic()
         self.renames = renames(self.graph.datasets)
@@ -177,6 +198,7 @@ class _Run:
         )
 
     def carry_out(self) -> Report:
+        self.refuse_left_behind(self.state.released)
         for name in self.graph.order:
             dataset = self.graph.datasets[name]
             if name not in self.selected:
@@ -195,13 +217,55 @@ class _Run:
             self.overdue = self.find_overdue(locks)
             return self.release()
 
+    # ---- refusing what prod has left behind
+
+    def refuse_left_behind(self, released: Mapping[DatasetName, Position]) -> None:
+        """Raise where prod would go back to what a newer release has replaced, unless that is
+        meant. Done again where somebody else has released meanwhile."""
+        if not self.is_prod or self.options.replace or released == self.judged:
+            return
+        wanted = self.wanted_tables()
+        if self.options.promote:
+            self.refuse_promotion(wanted, released)
+        if any(n in released and released[n].table != table for n, table in wanted.items()):
+            refuse_superseded(self.graph, superseded(wanted, released, self.lake.history()))
+        self.judged = released
+
+    def refuse_promotion(
+        self, wanted: Mapping[DatasetName, str], released: Mapping[DatasetName, Position]
+    ) -> None:
+        """Raise where the promoted environment is not what the project says, or prod has moved on
+        in another direction since."""
+        promote, there = self.options.promote, self.neighbours.promoted
+        if not there:
+            raise no_environment(promote, self.lake.environments())
+        refuse_other_definitions(self.graph, promote, wanted, there)
+        refuse_conflicts(promote, conflicts(there, self.neighbours.base, released))
+
+    def wanted_tables(self) -> dict[DatasetName, str]:
+        """The built tables of the selected datasets as they are defined now, but for those whose
+        columns are only known once they are built."""
+        found = {}
+        for name in self.graph.order:
+            dataset = self.graph.datasets[name]
+            known = isinstance(dataset, SourceDataset) or all(
+                given in self.schemas for given in dataset.inputs
+            )
+            if name in self.selected and known and (mark := self.fingerprint(name)):
+                found[name] = self.table(name, mark)
+        return found
+
     # ---- pinning what others made
 
     def pin(self, name: DatasetName) -> None:
         """Fix the position of a dataset that this run does not make: as it is released, so that
         what reads it fits to the release; else as it was built last."""
         newest = self.newest(name)
-        position = self.state.released.get(name) or (newest.position if newest else None)
+        position = (
+            self.state.released.get(name)
+            or self.neighbours.names(self.state).get(name)
+            or (newest.position if newest else None)
+        )
         if position is None:
             return
         self.positions[name] = position
@@ -225,9 +289,19 @@ class _Run:
                 return ""
             if isinstance(dataset, PythonModel) and not dataset.contract.columns:
                 schema = None
+            marks = self.marks(dataset)
+            if not all(marks.values()):
+                return ""
             inputs = self.input_schemas(dataset)
-            self.fingerprints[name] = known_fingerprint(self.state, dataset, schema, inputs)
+            self.fingerprints[name] = known_fingerprint(self.state, dataset, schema, inputs, marks)
         return self.fingerprints[name]
+
+    def marks(self, dataset: Dataset) -> dict[DatasetName, str]:
+        """The fingerprints of what a model reads. (What a source refers to does not change what
+        it means.)"""
+        if isinstance(dataset, SourceDataset):
+            return {}
+        return {given: self.fingerprint(given) for given in dataset.inputs}
 
     def input_schemas(self, dataset: Dataset) -> list[dict[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
@@ -281,7 +355,7 @@ class _Run:
             action=action.value,
             reason=reason,
             there=build.columns if build else {},
-            is_first=not any(other == name for other, _ in self.state.builds),
+            is_first=self.state.latest_build(name) is None,
         )
 
     # ---- built tables and their names
@@ -300,8 +374,8 @@ class _Run:
         name = dataset.name
         mine = self.state.newest_build(name, mark)
         owner = self.state.owner(mine.position.table) if mine else None
-        if owner == name:
-            return
+        if owner == name or not self.is_prod:
+            return  # what prod still has under the earlier name is left to it
         earlier = [old for old, new in self.renames.items() if new == name]
         former = next((old for old in earlier if self.owned_build(old, mark)), None)
         if former:
@@ -345,7 +419,7 @@ class _Run:
         started = time.monotonic()
         step = StepReport(dataset=name, action="land", status="nothing", reason="no new files")
         self.steps[name] = step
-        if self.is_blocked(dataset, step):
+        if self.is_blocked(dataset, step) or self.shares(dataset, table, step):
             return
         lock = self.lock(name)
         identity: StepIdentity | None = None
@@ -393,6 +467,30 @@ class _Run:
             )
         step.seconds = time.monotonic() - started
         self.observer.done(step)
+
+    def shares(self, dataset: SourceDataset, table: str, step: StepReport) -> bool:
+        """Take a source as another environment has it, where this run does not land it; whether
+        it does so."""
+        name = dataset.name
+        if (
+            name in self.relanded
+            or self.options.lands
+            or (self.is_prod and not self.options.promote)
+        ):
+            return False
+        there = self.neighbours.names(self.state).get(name)
+        position = latest_of(table, (self.state.released.get(name), there))
+        if there is None or there.table != table or position is None:
+            if not self.options.promote:
+                return False  # nobody else has it so: it is this environment's to land
+            raise other_definition(self.graph, self.options.promote, name)
+        self.positions[name] = position
+        build = self.neighbours.build(self.state, name, position)
+        known = _types(build.columns if build else {}).items()
+        self.schemas.setdefault(name, {n: t for n, t in known if n not in ORIGIN_COLUMNS})
+        step.reason = f"as {self.neighbours.whose} has it"
+        self.observer.done(step)
+        return True
 
     def parents(self, dataset: SourceDataset) -> dict[DatasetName, Position]:
         """Where the datasets stand that a source refers to; they are put into the session."""
@@ -586,8 +684,8 @@ class _Run:
             decision, mark = self.decide(model)
             step.reason = decision.reason
             table = self.table(name, mark)
-            if decision.action is Action.NOTHING:
-                self.positions[name] = self.state.builds[name, table].position
+            if decision.position:
+                self.positions[name] = decision.position
                 self.note_schema(model, _types(self.state.builds[name, table].columns))
                 lock.release()
                 return
@@ -653,17 +751,27 @@ class _Run:
                     hint=f"build it too: headwater run --select +{name}",
                 )
         if fresh and not self.options.rebuild:
-            earlier = any(other == name for other, _ in self.state.builds)
-            if earlier:
+            if self.state.latest_build(name):
                 return Decision(Action.BUILD, f"{fresh[0]} changed"), mark
             return Decision(Action.BUILD, "not built yet"), mark
+        inputs = {given: self.positions[given] for given in model.inputs if given not in fresh}
         decision = decide_model(
             name,
-            {given: self.positions[given] for given in model.inputs if given not in fresh},
+            inputs,
             self.state.newest_build(name, mark),
-            any(other == name for other, _ in self.state.builds),
+            self.state.latest_build(name),
             rebuild=self.options.rebuild,
         )
+        if decision.position is None and not self.options.rebuild:
+            there = (self.neighbours.names(self.state).get(name), self.state.released.get(name))
+            position = standing(
+                self.table(name, mark),
+                inputs,
+                there,
+                lambda at: self.neighbours.inputs(self.state, name, at),
+            )
+            if position:
+                decision = Decision(Action.NOTHING, f"as {self.neighbours.whose} has it", position)
         return decision, mark
 
     def compute(
@@ -683,7 +791,8 @@ class _Run:
         build.awaiting = awaiting
         if identity.there and _shape(identity.there) != _shape(build.types):
             # A function may return other columns than before; then it is another table.
-            mark = fingerprint(model, build.columns, self.input_schemas(model))
+            marks = list(self.marks(model).values())
+            mark = fingerprint(model, build.columns, self.input_schemas(model), marks)
             table = table_name(model.name, mark)
             build.identity = self.moved(identity, table)
         return build
@@ -843,7 +952,11 @@ class _Run:
     def release(self) -> Report:
         """Check what would be released, and move prod's names in one commit, with the record of
         the run."""
-        report = Report(run_id=self.run_id, steps=list(self.steps.values()))
+        report = Report(
+            run_id=self.run_id,
+            environment=self.lake.environment,
+            steps=list(self.steps.values()),
+        )
         while True:
             self.look_again()
             decision = self.decide_release(self.state.released, self.state.held)
@@ -865,7 +978,7 @@ class _Run:
 
     def commit_release(self, report: Report) -> None:
         note = CommitNote(
-            message=f"release of run {self.run_id}",
+            message=f"release of run {self.run_id} in {self.lake.environment}",
             run_id=self.run_id,
             is_large=len(self.positions) > LARGE_COMMIT,
         )
@@ -908,7 +1021,12 @@ class _Run:
         """What moves, once the checks hold over what would be released then. What a failing
         check holds back makes another candidate, so it is checked again until nothing more
         fails; what has failed once stays held back in this run."""
-        ready = {name: p for name, p in self.positions.items() if name in self.selected}
+        self.refuse_left_behind(released)
+        ready = {
+            name: position
+            for name, position in self.positions.items()
+            if name in self.selected or self.begins_with(name, position, released)
+        }
         whole = not self.options.select
         gone = tuple(sorted(n for n in released if n not in self.graph.datasets)) if whole else ()
         failing: dict[str, FailingCheck] = {}
@@ -935,6 +1053,16 @@ class _Run:
             if not more:
                 return decision
             failing |= {check.name: check for check in more}
+
+    def begins_with(
+        self, name: DatasetName, position: Position, released: Mapping[DatasetName, Position]
+    ) -> bool:
+        """Whether a new environment takes over a name that its first run does not make."""
+        return (
+            not self.is_prod
+            and name not in released
+            and self.state.prod.names.get(name) == position
+        )
 
     # ---- quarantine
 
@@ -968,38 +1096,17 @@ class _Run:
 
     def write_release(self, commit: Commit, release_id: int, decision: ReleaseDecision) -> None:
         commit.point_views(decision.moves)
-        rows = [self.name_row(release_id, name, p) for name, p in decision.moves.items()]
         for name in decision.removed:
             commit.drop_view(name)
-            rows.append(self.name_row(release_id, name, None))
-        commit.note("release_names", rows)
-        moved = ", ".join(str(name) for name in list(decision.moves)[:8])
-        commit.note(
-            "releases",
-            [
-                {
-                    "release_id": release_id,
-                    "environment": "prod",
-                    "run_id": self.run_id,
-                    "released_at": now(),
-                    "user_name": user_name(),
-                    "moved": len(decision.moves) + len(decision.removed),
-                    "held_back": len(decision.held),
-                    "description": moved + (", …" if len(decision.moves) > 8 else ""),
-                }
-            ],
+        note_release(
+            commit,
+            release_id,
+            self.run_id,
+            {**decision.moves, **dict.fromkeys(decision.removed)},
+            verb=f"promoted {self.options.promote}" if self.options.promote else "",
+            held_back=len(decision.held),
+            based_on=None if self.is_prod else self.state.prod.release_id,
         )
-
-    def name_row(
-        self, release_id: int, name: DatasetName, position: Position | None
-    ) -> dict[str, Any]:
-        return {
-            "release_id": release_id,
-            "environment": "prod",
-            "dataset": str(name),
-            "built_table": position.table if position else None,
-            "snapshot_id": position.snapshot_id if position else None,
-        }
 
 
 def _why_held(release_id: int) -> str:

@@ -1,0 +1,100 @@
+"""What a run of prod is not to do unless somebody says that it is meant, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from headwater.analysis.graph import Graph
+from headwater.errors import HeadwaterError, ReleaseRefused, UnknownEnvironment, suggestion
+from headwater.lake.state import Position
+from headwater.names import DatasetName
+
+
+def refuse_superseded(graph: Graph, found: Mapping[DatasetName, int]) -> None:
+    """Raise where datasets are defined as before a release that has replaced that.
+
+    found   name -> that release's number.
+    """
+    if not found:
+        return
+    # What reads a superseded dataset is superseded with it: only the first are worth a word.
+    first = [name for name in found if not found.keys() & set(graph.inputs[name])] or list(found)
+    raise ReleaseRefused(
+        f"{shown(first)} {_is(first)} defined here as before release "
+        f"{max(found[name] for name in first)}, which has replaced that",
+        where=_where(graph, first[0]),
+        hint="bring this folder up to date; or, to go back on purpose: --replace",
+    )
+
+
+def refuse_other_definitions(
+    graph: Graph,
+    environment: str,
+    wanted: Mapping[DatasetName, str],
+    there: Mapping[DatasetName, Position],
+) -> None:
+    """Raise where an environment was not built from what the project says now.
+
+    wanted   name -> the built table that it has as it is defined now.
+    there    the environment's names.
+    """
+    for name in graph.order:
+        if name not in there or wanted.get(name, there[name].table) != there[name].table:
+            raise other_definition(graph, environment, name)
+    more = sorted(there.keys() - graph.datasets.keys())
+    if more:
+        raise ReleaseRefused(
+            f"{environment} has {shown(more)}, which the project does not make",
+            hint=f"build it from this folder first: headwater run --env {environment}",
+        )
+
+
+def other_definition(graph: Graph, environment: str, name: DatasetName) -> HeadwaterError:
+    """What to say where a dataset was built in an environment from another definition than the
+    project's, or not at all."""
+    return ReleaseRefused(
+        f"{environment} has not built {name} as this folder defines it",
+        where=_where(graph, name),
+        hint=f"build it first: headwater run --env {environment}",
+    )
+
+
+def refuse_conflicts(environment: str, found: Sequence[DatasetName]) -> None:
+    """Raise where prod has got other definitions since an environment began from it."""
+    if found:
+        raise ReleaseRefused(
+            f"prod has another definition of {shown(found)} since {environment} was built, "
+            "which to promote would take back",
+            hint=f"take that change into this folder and headwater run --env {environment}; "
+            "or, to take it back on purpose: --replace",
+        )
+
+
+def no_environment(name: str, there: Iterable[str]) -> UnknownEnvironment:
+    """What to say of an environment that nothing was released in."""
+    known = sorted(there)
+    return UnknownEnvironment(
+        f"there is no environment {name!r}",
+        hint=suggestion(name, known) if known else f"headwater run --env {name} makes it",
+    )
+
+
+def shown(names: Sequence[DatasetName]) -> str:
+    """Some names, the others counted.
+
+    >>> shown([DatasetName("a", "x"), DatasetName("a", "y")])
+    'a.x and a.y'
+    """
+    words = [str(name) for name in names[:3]]
+    if len(names) > 3:
+        words.append(f"{len(names) - 3} more")
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _is(names: Sequence[DatasetName]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _where(graph: Graph, name: DatasetName) -> str:
+    dataset = graph.datasets[name]
+    return f"{dataset.file}:{dataset.line}"
