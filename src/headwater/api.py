@@ -26,6 +26,7 @@ from headwater.errors import (
     UnknownDataset,
     suggestion,
 )
+from headwater.folder import find_project
 from headwater.names import DatasetName
 from headwater.places import Places
 from headwater.project.definitions import (
@@ -37,7 +38,7 @@ from headwater.project.definitions import (
     lake_folder,
 )
 from headwater.project.functions import closure
-from headwater.project.read import find_project, read_functions, read_leniently, read_settings
+from headwater.project.read import read_functions, read_leniently, read_settings
 from headwater.project.unit_tests import UnitTests, read_tests
 from headwater.project.variables import literals, unknown, unused, values_of, wrong_value
 from headwater.sql.faults import SqlError

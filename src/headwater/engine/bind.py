@@ -27,11 +27,11 @@ from headwater.engine.macros import built_in, macro_offset, macro_sql
 from headwater.engine.session import connect
 from headwater.engine.variables import wrong_values
 from headwater.errors import Mistake, suggestion
+from headwater.folder import SETTINGS_FILE
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, place_at
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
-    SETTINGS_FILE,
     Dataset,
     Function,
     Project,

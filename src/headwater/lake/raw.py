@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath, PurePosixPath
 
+from headwater.folder import RAW as FOLDER
 from headwater.lake.disk import sync
 
-FOLDER = "raw"
 _BLOCK_BYTES = 4 << 20
 _MAX_SUFFIX_BYTES = 100
 _COPY = re.compile(r"(?P<content_hash>[0-9a-f]{64})(\..*)?\Z", re.DOTALL)

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from headwater.contract.checks import CheckHeader
 from headwater.contract.contract import Contract
-from headwater.errors import Mistake, NotAProject, ProjectMistakes, suggestion
+from headwater.errors import Mistake, ProjectMistakes, suggestion
+from headwater.folder import SETTINGS_FILE
 from headwater.names import DatasetName, fault, word_fault
 from headwater.places import TOP, KeyPath, Place, Places, place_at
 from headwater.project.definitions import (
-    SETTINGS_FILE,
     Dataset,
     FileDataset,
     FilesSource,
@@ -43,18 +43,6 @@ from headwater.sql.query import Query, SqlError, front_place, read_query, split_
 from headwater.sql.variables import fill, variables_in
 
 C = TypeVar("C", bound=Contract)
-
-
-def find_project(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds `headwater.yaml`."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / SETTINGS_FILE).is_file():
-            return folder
-    raise NotAProject(
-        f"no {SETTINGS_FILE} in {start} or above",
-        hint="`headwater init` makes a new project; --project DIR names another folder",
-    )
 
 
 def read_settings(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
