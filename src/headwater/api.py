@@ -27,6 +27,8 @@ from headwater.errors import (
     suggestion,
 )
 from headwater.folder import find_project
+from headwater.index.entries import load_entries, save_entries
+from headwater.index.memo import likely_lake
 from headwater.names import DatasetName
 from headwater.places import Places
 from headwater.project.definitions import (
@@ -95,7 +97,9 @@ class OpenProject:
             command=command,
         )
         with self.open_lake() as lake:
-            return run(self.project, self.graph, self.bound, lake, options, observer)
+            report = run(self.project, self.graph, self.bound, lake, options, observer)
+        self._keep_entries()
+        return report
 
     def plan(
         self,
@@ -113,7 +117,7 @@ class OpenProject:
         except NoLake:
             lake = None
         with lake or nullcontext():
-            return preview(
+            found = preview(
                 self.project,
                 self.graph,
                 self.bound,
@@ -122,6 +126,13 @@ class OpenProject:
                 rebuild=rebuild,
                 from_now=from_now,
             )
+        if lake:
+            self._keep_entries()
+        return found
+
+    def _keep_entries(self) -> None:
+        """Keep in the index what reading and binding the definitions told."""
+        save_entries(self.bound.entries, self.project.lake_folder)
 
     def diff(
         self, before: int | None = None, after: int | None = None, dataset: str = ""
@@ -479,9 +490,11 @@ def check_project_and_tests(
 def _read_and_bind(
     path: str | Path, variables: Mapping[str, Any] | None
 ) -> tuple[OpenProject, list[Mistake]]:
-    project, mistakes = read_leniently(find_project(Path(path)), variables=variables)
+    folder = find_project(Path(path))
+    entries = load_entries(likely_lake(folder))
+    project, mistakes = read_leniently(folder, variables=variables, entries=entries)
     graph, between = analyse(project)
-    bound = bind(project, graph)
+    bound = bind(project, graph, entries=entries)
     return OpenProject(project, graph, bound, variables or {}), [
         *mistakes,
         *between,

@@ -96,14 +96,12 @@ def digest(*parts: str) -> str:
 def versions() -> str:
     """A digest of the software that gives the answers: Python, the packages that are installed, and
     Headwater's own files, which may change without a version where somebody works on them."""
-    import headwater
-
     parts = [sys.version, sys.platform, str(FORMAT)]
     for folder in dict.fromkeys(sys.path):
         with suppress(OSError):
             names = os.listdir(folder or ".")  # noqa: PTH208 - a Path for each costs as much again
             parts += sorted(name for name in names if name.endswith((".dist-info", ".egg-info")))
-    own = Path(headwater.__file__).parent
+    own = Path(__file__).parent.parent
     for folder, _, names in sorted(os.walk(own)):
         for name in sorted(name for name in names if name.endswith(".py")):
             with suppress(OSError):

@@ -37,13 +37,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from headwater.errors import BackupRefused, HeadwaterError, NoLake, counted
-from headwater.folder import CATALOG
+from headwater.folder import CATALOG, RAW
 from headwater.index.store import FOLDER as INDEX
 from headwater.lake.catalog import CatalogFacts, copy_catalog, examine_catalog
 from headwater.lake.disk import sync
 from headwater.lake.lake import Lake
 from headwater.lake.locks import Locks
-from headwater.lake.raw import FOLDER as RAW
 from headwater.lake.raw import Copy, all_copies, name_within
 
 MANIFEST = "backup.json"

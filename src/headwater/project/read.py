@@ -13,6 +13,7 @@ from headwater.contract.checks import CheckHeader
 from headwater.contract.contract import Contract
 from headwater.errors import Mistake, ProjectMistakes, suggestion
 from headwater.folder import SETTINGS_FILE
+from headwater.index.entries import Entries
 from headwater.names import DatasetName, fault, word_fault
 from headwater.places import TOP, KeyPath, Place, Places, place_at
 from headwater.project.definitions import (
@@ -81,13 +82,17 @@ def read_leniently(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
+    entries: Entries | None = None,
 ) -> tuple[Project, list[Mistake]]:
     """The project with those of its datasets that can be read, and all mistakes. Settings with
     a mistake are left at their defaults.
 
     variables   values given in place of the defaults of headwater.yaml.
+    entries     what is known of definitions that were read before.
     """
-    return _reader(folder, environment, variables).read()
+    reader = _reader(folder, environment, variables)
+    reader.entries = entries
+    return reader.read()
 
 
 def read_model_again(
@@ -135,6 +140,7 @@ class _Reader:
     literals: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     places: Places = field(default_factory=Places)
+    entries: Entries | None = None
 
     def read(self) -> tuple[Project, list[Mistake]]:
         settings = self.settings()
@@ -335,7 +341,7 @@ class _Reader:
     def query(self, document: Document, body: str, kind: str) -> Query | None:
         """The query of an SQL file; None, with a mistake noted, if it has none."""
         try:
-            query = read_query(body, self.literals, kind)
+            query = read_query(body, self.literals, kind, self.entries)
         except SqlError as error:
             self.sql_mistake(document.file, error, body, document.start.line)
             return None
