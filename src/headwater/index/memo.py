@@ -2,9 +2,9 @@
 
 An answer is kept with the circumstances in which it was found, and given again where all of them
 are the same: the software, the question with its options, the content of each definition, the
-environment variables that they name, the newest snapshot of the lake, the copies of raw files, and
-the input files that the sources' paths match. They are looked at before and after the answer is
-found; where they differ, nothing is kept.
+environment variables that they name, the newest snapshot of the lake, the files that hold its
+state, the copies of raw files, and the input files that the sources' paths match. They are looked
+at before and after the answer is found; where they differ, nothing is kept.
 
 What depends on the time is not kept by whoever asks (see `Answer.keep`).
 """
@@ -33,6 +33,8 @@ from headwater.index.files import (
 from headwater.index.store import Store, digest, is_on, versions
 
 _FILES = "files.json"
+_STATE = "data/headwater"
+"""The data files of the state tables. They never change, but may be lost."""
 _LAKE = re.compile(r"""^lake:[ \t]*(["']?)(?P<lake>[^"'#\n]*?)\1[ \t]*(#.*)?$""", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
@@ -145,6 +147,7 @@ class Answer:
         try:
             facts, kept = look(self.folder, remembered)
             copies = tree(self.lake / RAW, self.started_ns)
+            state = tree(self.lake / _STATE, self.started_ns)
         except OSError:
             return None
         if kept != remembered:
@@ -158,6 +161,7 @@ class Answer:
             "environment": environment_digest(names, os.environ),
             "catalog": catalog,
             "copies": copies.digest,
+            "state": state.digest,
         }
 
     def _look(self, watched: Watched, *, must_be_settled: bool) -> dict[str, str]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ MAX_BYTES = 64 << 20
 """A file that would be larger is not written, and not read."""
 MAX_ANSWERS = 24
 """So many answers are kept, one for each command and its options."""
+UNFINISHED_S = 600.0
+"""A file that is written for so long is written by nobody any more."""
 
 
 def is_on() -> bool:
@@ -55,7 +60,7 @@ class Store:
         content = _head(name, body) + b"\n" + body
         if len(content) > MAX_BYTES:
             return
-        part = self.folder / f"{name}.{os.getpid()}.part"
+        part = self.folder / f"{name}.{secrets.token_hex(6)}.part"
         # On purpose: whoever may only read the lake, or has a full disk, plans without an index.
         with suppress(OSError):
             self.folder.mkdir(exist_ok=True)
@@ -69,14 +74,16 @@ class Store:
         """Remove the answers that were kept first, where there are too many, and what killed
         processes did not finish."""
         with suppress(OSError):
-            found = sorted(self._answers(), reverse=True)
-            for _, path in found[MAX_ANSWERS:]:
+            for _, path in sorted(self._found("answer-*.json"), reverse=True)[MAX_ANSWERS:]:
                 path.unlink(missing_ok=True)
+            for changed_s, path in self._found("*.part"):
+                if changed_s < time.time() - UNFINISHED_S:
+                    path.unlink(missing_ok=True)
 
-    def _answers(self) -> Iterator[tuple[int, Path]]:
-        for path in self.folder.glob("answer-*"):
+    def _found(self, pattern: str) -> Iterator[tuple[float, Path]]:
+        for path in self.folder.glob(pattern):
             with suppress(FileNotFoundError):
-                yield path.stat().st_mtime_ns, path
+                yield path.stat().st_mtime, path
 
 
 def _head(name: str, body: bytes) -> bytes:
@@ -93,6 +100,7 @@ def digest(*parts: str) -> str:
     return found.hexdigest()
 
 
+@cache
 def versions() -> str:
     """A digest of the software that gives the answers: Python, the packages that are installed, and
     Headwater's own files, which may change without a version where somebody works on them."""
