@@ -284,6 +284,12 @@ def test_what_was_changed_just_now_is_not_answered_from_the_index(asked, monkeyp
     assert not asked.is_answered("plan")
 
 
+def test_a_definition_that_the_index_does_not_look_at_keeps_no_answer(asked, monkeypatch):
+    monkeypatch.setattr("headwater.index.files.FOLDERS", ("sources", "models", "functions"))
+    asked.told("plan")
+    assert not asked.is_answered("plan")
+
+
 def test_a_change_while_the_plan_is_made_keeps_no_answer(asked, monkeypatch):
     plan = hw.OpenProject.plan
     monkeypatch.setattr(

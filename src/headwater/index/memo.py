@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,14 +58,16 @@ def likely_lake(folder: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class Watched:
-    """What an answer depends on beside definitions, which only the definitions tell.
+    """What an answer depends on, as only reading the definitions tells.
 
-    patterns  absolute globs: those of the sources' paths.
-    modules   where Python modules are, or would be, that definitions import.
+    patterns     absolute globs: those of the sources' paths.
+    modules      where Python modules are, or would be, that definitions import.
+    definitions  the files in the project that were read.
     """
 
     patterns: Sequence[str]
     modules: Sequence[str]
+    definitions: Collection[str] = ()
 
 
 class Answer:
@@ -84,6 +86,7 @@ class Answer:
         self.name = f"answer-{self.question[:24]}.json"
         self.started_ns = time.time_ns()
         self.watched: tuple[Watched, dict[str, str]] | None = None
+        self.definitions: set[str] = set()
         self.lake = likely_lake(folder) if is_on() else None
         self.before = self._circumstances()
 
@@ -104,6 +107,8 @@ class Answer:
 
     def watch(self, watched: Watched) -> None:
         """Note what the answer depends on, before it is looked for."""
+        if not self.definitions.issuperset(watched.definitions):
+            return  # a file that nobody has looked at counts
         with suppress(OSError):
             looked = self._look(watched, must_be_settled=True)
             self.watched = (watched, looked) if looked else None
@@ -152,6 +157,7 @@ class Answer:
             return None
         if kept != remembered:
             store.write(_FILES, kept)
+        self.definitions = set(facts)
         names = {name for one in facts.values() for name in one.variables}
         return {
             "versions": versions(),

@@ -9,7 +9,8 @@ from headwater.sources.files.path_columns import as_glob
 
 
 def watched(project: Project) -> Watched:
-    """The paths of its sources, as `discover` looks for them, and the modules of its functions."""
+    """The paths of its sources, as `discover` looks for them, the modules of its functions, and the
+    files that were read."""
     patterns: dict[str, None] = {}
     modules: set[str] = set()
     for dataset in project.datasets.values():
@@ -18,4 +19,4 @@ def watched(project: Project) -> Watched:
                 patterns[str(project.folder / as_glob(path.glob))] = None
         elif isinstance(dataset, PythonModel):
             modules.update(str(place) for place in module_places(dataset.path, project.folder))
-    return Watched(list(patterns), sorted(modules))
+    return Watched(list(patterns), sorted(modules), project.texts.keys())
