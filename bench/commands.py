@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from bench.inputs import (
@@ -26,6 +28,9 @@ HEADWATER = Path(sys.executable).parent / "headwater"
 
 BIG_LIMIT_MIB = 1.5 * 1024
 BIG_NEEDS_BYTES = 20_000_000_000
+PLAN_LIMIT_MIB = 400
+SETTLED_S = 2.5
+"""After so long, what was changed counts as changed a while ago: see `headwater.index.files`."""
 
 
 def models(repeats: int) -> list[Line]:
@@ -86,20 +91,75 @@ def unit(repeats: int) -> list[Line]:
 
 
 def plan(repeats: int) -> list[Line]:
-    """`headwater plan`, and `headwater run` with nothing new: 200 models with three joins each."""
+    """`headwater plan` and `headwater run` of 200 models with three joins each: nothing changed,
+    without the index, and one model changed that nothing reads."""
     folder = joined_project("plan", 200)
     timed_process([HEADWATER, "run"], folder)
-    planned, idle, traced = alternate(
+    time.sleep(SETTLED_S)
+    planned, idle, cold, changed, traced = alternate(
         lambda: timed_process([HEADWATER, "plan"], folder),
         lambda: timed_process([HEADWATER, "run"], folder),
+        lambda: _cold(folder),
+        lambda: _changed_leaf(folder),
         lambda: timed_process([HEADWATER, "impact", "src.t.a"], folder),
         repeats=repeats,
     )
     return [
         limited("plan", "plan, 200 models, nothing changed", planned, 0.5),
         limited("plan", "run, 200 models, nothing new", idle, 0.7),
+        limited("plan", "plan, 200 models, no index", cold, 3.0),
+        limited("plan", "run, 200 models, one leaf changed", changed, 1.2),
         limited("plan", "impact of a source's column", traced, None),
     ]
+
+
+def plan_big(repeats: int) -> list[Line]:
+    """The same for 2,000 models, with the peak memory of planning them without the index."""
+    folder = joined_project("plan_big", 2_000)
+    timed_process([HEADWATER, "run"], folder)
+    time.sleep(SETTLED_S)
+    planned, idle, cold, changed = alternate(
+        lambda: timed_process([HEADWATER, "plan"], folder),
+        lambda: timed_process([HEADWATER, "run"], folder),
+        lambda: _cold(folder),
+        lambda: _changed_leaf(folder),
+        repeats=repeats,
+    )
+    shutil.rmtree(folder / ".headwater" / "index")
+    done = run_process([HEADWATER, "plan"], folder)
+    if done.status:
+        raise RuntimeError(f"headwater plan ended with {done.status}:\n{done.output[-2000:]}")
+    return [
+        limited("plan_big", "plan, 2,000 models, nothing changed", planned, 2.0),
+        limited("plan_big", "run, 2,000 models, nothing new", idle, None),
+        limited("plan_big", "plan, 2,000 models, no index", cold, 25.0),
+        limited("plan_big", "run, 2,000 models, one leaf changed", changed, None),
+        Line(
+            figure="plan_big",
+            what="plan, 2,000 models, no index, peak memory",
+            ours=done.peak_mib,
+            bound=PLAN_LIMIT_MIB,
+            unit="MiB",
+        ),
+    ]
+
+
+def _cold(folder: Path) -> float:
+    """A plan without the index; the next one has it again."""
+    shutil.rmtree(folder / ".headwater" / "index", ignore_errors=True)
+    return timed_process([HEADWATER, "plan"], folder)
+
+
+def _changed_leaf(folder: Path) -> float:
+    """A run after a change of one model that nothing reads; the next plan and run, which are not
+    measured, find nothing new."""
+    leaf = sorted((folder / "models" / "m").glob("l9_*.sql"))[-1]
+    text = leaf.read_text(encoding="utf-8")
+    leaf.write_text(re.sub(r"% (\d+)", lambda m: f"% {int(m[1]) + 1}", text), encoding="utf-8")
+    seconds = timed_process([HEADWATER, "run"], folder)
+    timed_process([HEADWATER, "plan"], folder)
+    timed_process([HEADWATER, "run"], folder)
+    return seconds
 
 
 def big(_repeats: int) -> list[Line]:

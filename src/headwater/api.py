@@ -28,6 +28,9 @@ from headwater.errors import (
     UnknownEnvironment,
     suggestion,
 )
+from headwater.folder import find_project
+from headwater.index.entries import load_entries, save_entries
+from headwater.index.memo import likely_lake
 from headwater.names import PROD, DatasetName, environment_fault
 from headwater.places import Places
 from headwater.project.definitions import (
@@ -39,7 +42,7 @@ from headwater.project.definitions import (
     lake_folder,
 )
 from headwater.project.functions import closure
-from headwater.project.read import find_project, read_functions, read_leniently, read_settings
+from headwater.project.read import read_functions, read_leniently, read_settings
 from headwater.project.unit_tests import UnitTests, read_tests
 from headwater.project.variables import literals, unknown, unused, values_of, wrong_value
 from headwater.sql.faults import SqlError
@@ -108,7 +111,9 @@ class OpenProject:
             command=command,
         )
         with self.open_lake() as lake:
-            return run(self.project, self.graph, self.bound, lake, options, observer)
+            report = run(self.project, self.graph, self.bound, lake, options, observer)
+        self._keep_entries()
+        return report
 
     def promote(
         self, environment: str, *, replace: bool = False, observer: Observer | None = None
@@ -129,7 +134,9 @@ class OpenProject:
         with self.read_lake(PROD):  # to promote what is not there makes no lake
             pass
         with self.open_lake(PROD) as lake:
-            return run(self.project, self.graph, self.bound, lake, options, observer)
+            report = run(self.project, self.graph, self.bound, lake, options, observer)
+        self._keep_entries()
+        return report
 
     def plan_promotion(self, environment: str) -> Plan:
         """What `promote` would do; nothing is done. Raises UnknownEnvironment."""
@@ -157,7 +164,7 @@ class OpenProject:
         except NoLake:
             lake = None
         with lake or nullcontext():
-            return preview(
+            found = preview(
                 self.project,
                 self.graph,
                 self.bound,
@@ -167,6 +174,13 @@ class OpenProject:
                 from_now=from_now,
                 lands=bool(land),
             )
+        if lake:
+            self._keep_entries()
+        return found
+
+    def _keep_entries(self) -> None:
+        """Keep in the index what reading and binding the definitions told."""
+        save_entries(self.bound.entries, self.project.lake_folder)
 
     def diff(
         self, before: int | None = None, after: int | None = None, dataset: str = ""
@@ -634,9 +648,11 @@ def check_project_and_tests(
 def _read_and_bind(
     path: str | Path, variables: Mapping[str, Any] | None, environment: str = PROD
 ) -> tuple[OpenProject, list[Mistake]]:
-    project, mistakes = read_leniently(find_project(Path(path)), variables=variables)
+    folder = find_project(Path(path))
+    entries = load_entries(likely_lake(folder))
+    project, mistakes = read_leniently(folder, variables=variables, entries=entries)
     graph, between = analyse(project)
-    bound = bind(project, graph)
+    bound = bind(project, graph, entries=entries)
     return OpenProject(project, graph, bound, variables or {}, environment), [
         *mistakes,
         *between,

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headwater.contract.types import Type
 from headwater.project.definitions import Dataset, PythonModel, SourceDataset, SqlModel, Store
-from headwater.sql.canonical import canonical
 from headwater.sql.query import digest
 
 _Columns = Mapping[str, Type]
@@ -59,7 +58,7 @@ def _own_fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable
     contract = dataset.contract.meaning()
     if isinstance(dataset, SqlModel):
         nested = set(_nested(pair for each in inputs for pair in each.items()))
-        query = canonical(dataset.query.text, nested=nested) if nested else dataset.query.canonical
+        query = dataset.query.canonical_over(nested)
         return digest(_kind(dataset), query, contract, columns)
     if isinstance(dataset, PythonModel):
         given = repr([(p.parameter, str(p.dataset), p.kind) for p in dataset.parameters])

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from headwater.api import open_project
 from headwater.cli.output import Output
 from headwater.errors import counted
-from headwater.plan.plan import Action
-from headwater.plan.steps import Plan, PlannedStep
+from headwater.folder import find_project
+from headwater.index.memo import Answer
 
 _NOTHING, _BREAKS = 0, 2
-_STYLES = {
-    Action.BLOCKED: "red",
-    Action.DROP: "yellow",
-    Action.NOTHING: "dim",
-}
+_AT_REST = ("nothing", "reuse")
+_STYLES = {"blocked": "red", "drop": "yellow", "nothing": "dim"}
 
 
 def command(
@@ -32,13 +29,34 @@ def command(
     accept_breaking: bool,
     everything: bool,
 ) -> int:
-    opened = open_project(project, variables=variables, environment=environment)
-    found = opened.plan(select=select, rebuild=rebuild, from_now=from_now, land=land)
-    code = _BREAKS if found.breaking and not accept_breaking else _NOTHING
+    answer = Answer(
+        find_project(Path(project)),
+        {
+            "command": "plan",
+            "select": list(select),
+            "variables": dict(variables),
+            "rebuild": rebuild,
+            "from_now": from_now,
+            "land": land,
+            "environment": environment,
+        },
+    )
+    found = answer.known()
+    if found is None:
+        from headwater.api import open_project  # late: an answer that is known takes none of it
+        from headwater.run.watched import watched
+
+        opened = open_project(project, variables=variables, environment=environment)
+        answer.watch(watched(opened.project))
+        plan = opened.plan(select=select, rebuild=rebuild, from_now=from_now, land=land)
+        found = plan.as_dict()
+        answer.keep(found, opened.project.lake_folder)
+    code = _BREAKS if found["breaking"] and not accept_breaking else _NOTHING
     if out.is_json:
-        out.json({**found.as_dict(), "exit_code": code})
+        out.json({**found, "exit_code": code})
         return code
-    show_plan(out, found, found.steps if everything else found.doing)
+    shown = [step for step in found["steps"] if everything or step["action"] not in _AT_REST]
+    show_plan(out, found, shown)
     if code:
         out.note(
             "hint: consumers may rely on what is taken away; --accept-breaking if that is meant",
@@ -47,44 +65,46 @@ def command(
     return code
 
 
-def show_plan(out: Output, found: Plan, steps: Sequence[PlannedStep]) -> None:
-    """Print some steps of a plan, then what there is in all."""
+def show_plan(out: Output, found: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:
+    """Print some steps of a plan, as `Plan.as_dict` gives it, then what there is in all."""
     for step in steps:
         _show(out, step)
-    for name, release in found.held.items():
+    for name, release in found["rolled_back"].items():
         out.line(f"stays    {name}  rolled back by release {release}", "yellow")
-    for name, release in found.superseded.items():
+    for name, release in found["superseded"].items():
         out.line(
             f"refused  {name}  is defined here as before release {release}, which has replaced "
             "that; to go back on purpose: --replace",
             "red",
         )
-    out.line(_summary(found), "bold")
+    out.line(_summary(found["steps"]), "bold")
 
 
-def _show(out: Output, step: PlannedStep) -> None:
-    out.line(f"{step.action.value:<8} {step.dataset}  {step.reason}", _STYLES.get(step.action, ""))
-    for what in step.breaking:
+def _show(out: Output, step: Mapping[str, Any]) -> None:
+    style = _STYLES.get(step["action"], "")
+    out.line(f"{step['action']:<8} {step['dataset']}  {step['reason']}", style)
+    for what in step["breaking"]:
         out.line(f"         breaking: {what}", "red")
-    if step.affected:
-        shown = ", ".join(str(name) for name in step.affected[:5])
-        more = f" and {len(step.affected) - 5} more" if len(step.affected) > 5 else ""
+    if affected := step["affected"]:
+        shown = ", ".join(affected[:5])
+        more = f" and {len(affected) - 5} more" if len(affected) > 5 else ""
         out.line(f"         read by {shown}{more}", "dim")
 
 
-def _summary(found: Plan) -> str:
-    counts = Counter(step.action for step in found.steps)
+def _summary(steps: Sequence[Mapping[str, Any]]) -> str:
+    counts = Counter(step["action"] for step in steps)
     words = [
-        f"{counts[action]} to {action.value}"
-        for action in (Action.LAND, Action.BUILD, Action.RENAME, Action.DROP)
+        f"{counts[action]} to {action}"
+        for action in ("land", "build", "rename", "drop")
         if counts[action]
     ]
-    if counts[Action.REUSE]:
-        words.append(f"{counts[Action.REUSE]} reused")
-    if counts[Action.BLOCKED]:
-        words.append(f"{counts[Action.BLOCKED]} blocked")
-    if counts[Action.NOTHING]:
-        words.append(f"{counts[Action.NOTHING]} up to date")
-    known = [step.seconds for step in found.doing if step.seconds is not None]
+    if counts["reuse"]:
+        words.append(f"{counts['reuse']} reused")
+    if counts["blocked"]:
+        words.append(f"{counts['blocked']} blocked")
+    if counts["nothing"]:
+        words.append(f"{counts['nothing']} up to date")
+    doing = [step for step in steps if step["action"] not in _AT_REST]
+    known = [step["seconds"] for step in doing if step["seconds"] is not None]
     about = f"; {counted(len(known), 'step')} took {sum(known):.1f} s last time" if known else ""
     return f"plan: {', '.join(words) or 'nothing to do'}{about}"

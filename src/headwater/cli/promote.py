@@ -26,7 +26,8 @@ def command(
     plan = opened.plan_promotion(environment)
     breaks = bool(plan.breaking) and not accept_breaking
     if not out.is_json:
-        show_plan(out, plan, [*plan.reused, *plan.doing])
+        moving = [step.as_dict() for step in (*plan.reused, *plan.doing)]
+        show_plan(out, plan.as_dict(), moving)
     elif dry_run or breaks:
         out.json({**plan.as_dict(), "exit_code": _BREAKS if breaks else 0})
     if breaks:

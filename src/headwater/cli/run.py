@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from headwater.api import open_project
 from headwater.cli.output import Output
 from headwater.errors import counted
+from headwater.folder import find_project
+from headwater.index.memo import Answer
 from headwater.names import PROD, DatasetName
+from headwater.run.idle import idle_report, idle_steps, is_quiet
 from headwater.run.report import CheckReport, Observer, Report, StepReport
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "blocked": ("·", "yellow")}
 
@@ -30,7 +37,30 @@ def command(
     replace: bool,
     atomic: bool,
 ) -> int:
+    started = time.monotonic()
+    answer = Answer(
+        find_project(Path(project)),
+        {
+            "command": "run",
+            "select": list(select),
+            "variables": dict(variables),
+            "rebuild": rebuild,
+            "reland": list(reland),
+            "from_now": from_now,
+            "land": land,
+            "replace": replace,
+            "atomic": atomic,
+            "environment": environment,
+        },
+    )
+    known = answer.known()
+    if known is not None and answer.lake and is_quiet(answer.lake):
+        return show_report(out, idle_report(known, time.monotonic() - started, environment))
+    from headwater.api import open_project  # late: where nothing is to do, none of it is needed
+    from headwater.run.watched import watched as depends_on
+
     opened = open_project(project, variables=variables, environment=environment)
+    answer.watch(depends_on(opened.project))
     with watched(out) as observer:
         report = opened.run(
             select=select,
@@ -42,6 +72,9 @@ def command(
             atomic=atomic,
             observer=observer,
         )
+    idle = idle_steps(report, opened.project.settings, opened.project.lake_folder)
+    if idle is not None:
+        answer.keep(idle, opened.project.lake_folder)
     return show_report(out, report)
 
 
@@ -51,6 +84,8 @@ def watched(out: Output) -> Iterator[Observer]:
     if not out.is_terminal:
         yield _Shower(out, None)
         return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     progress = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

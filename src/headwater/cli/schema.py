@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headwater.cli.output import Output
 from headwater.errors import HeadwaterError, suggestion
-from headwater.project.read import find_project
+from headwater.folder import find_project
 from headwater.project.schema import SCHEMAS, schema_of
 
 FOLDER = "schemas"

@@ -7,10 +7,12 @@ columns of each result. No data is looked at, and no lake is needed.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -27,11 +29,14 @@ from headwater.engine.macros import built_in, macro_offset, macro_sql
 from headwater.engine.session import connect
 from headwater.engine.variables import wrong_values
 from headwater.errors import Mistake, suggestion
+from headwater.folder import SETTINGS_FILE
+from headwater.index.entries import Entries, key
+from headwater.index.files import environment_digest, variables_in
+from headwater.index.store import digest
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, place_at
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
-    SETTINGS_FILE,
     Dataset,
     Function,
     Project,
@@ -60,27 +65,30 @@ class Bound:
               it is built (a Python model's without declared columns are not).
     results   SQL model -> the columns of its query, before its contract gives them types.
     mistakes  at most one for each query, and all of each contract.
+    entries   what is known of definitions that were bound before.
     """
 
     schemas: Mapping[DatasetName, Schema]
     results: Mapping[DatasetName, Schema]
     mistakes: tuple[Mistake, ...]
+    entries: Entries = field(default_factory=Entries, compare=False, repr=False)
 
 
 def bind(
-    project: Project, graph: Graph, known: Mapping[DatasetName, Schema] | None = None
+    project: Project,
+    graph: Graph,
+    known: Mapping[DatasetName, Schema] | None = None,
+    entries: Entries | None = None,
 ) -> Bound:
     """Bind every model of `graph`, inputs first, and the checks; and judge the contracts.
 
-    known   columns of datasets that say nothing of them before they are built.
+    known     columns of datasets that say nothing of them before they are built.
+    entries   what is known of definitions that were bound before: they are not bound again while
+              nothing changes that binding them looks at.
     """
-    with connect() as con:
-        # Binding is all that we want of DuckDB here; planning would take longer than that.
-        con.execute(
-            "SET errors_as_json = true; SET enable_external_access = false; "
-            "PRAGMA disable_optimizer"
-        )
-        binder = _Binder(con, project, graph)
+    with ExitStack() as stack:
+        entries = Entries() if entries is None else entries
+        binder = _Binder(stack, project, graph, _BoundBefore(project, entries))
         binder.refuse_values()
         binder.refuse_shadows()
         for name in graph.order:
@@ -89,8 +97,60 @@ def bind(
             binder.check(check)
         binder.judge_contracts()
         for function in project.functions.values():
-            binder.make_function(function)
-    return Bound(binder.schemas, binder.results, tuple(binder.mistakes))
+            binder.try_function(function)
+        if not binder.mistakes:
+            binder.before.note()
+    return Bound(binder.schemas, binder.results, tuple(binder.mistakes), entries)
+
+
+class _BoundBefore:
+    """What was bound before without a mistake, by all that binding looks at.
+
+    news   what is to be noted if there is no mistake in all of the project.
+    hits   how much was found.
+    """
+
+    def __init__(self, project: Project, entries: Entries) -> None:
+        self.project, self.entries = project, entries
+        self.news: dict[str, Any] = {}
+        self.hits = 0
+
+    @cached_property
+    def common(self) -> str:
+        """What any definition may use: the values of variables, those of the environment, and the
+        functions."""
+        project = self.project
+        values = [f"{name}={value.sql}" for name, value in project.variables.items()]
+        functions = [macro_sql(function) for function in project.functions.values()]
+        texts = project.texts.values()
+        environment = environment_digest(variables_in(texts), os.environ)
+        return digest(environment, *values, "functions", *functions)
+
+    def key_of(self, kind: str, name: str, file: str, inputs: Mapping[DatasetName, Schema]) -> str:
+        """The key of a definition that reads `inputs`."""
+        seen = [
+            f"{given} {type(self.project.datasets[given]).__name__} {_told(schema)}"
+            for given, schema in inputs.items()
+        ]
+        return key("bound", self.common, kind, name, self.project.texts.get(file, ""), *seen)
+
+    def find(self, known: str) -> Any:
+        """What is known under a key, None for nothing; it is known from now on."""
+        found = self.entries.get(known)
+        self.hits += found is not None
+        return found
+
+    def note(self) -> None:
+        for known, value in self.news.items():
+            self.entries.put(known, value)
+
+
+def _told(schema: Schema | None) -> list[list[str]] | None:
+    return None if schema is None else [[name, kind.sql] for name, kind in schema.items()]
+
+
+def _schema(told: Any) -> Schema | None:
+    return None if told is None else {name: parse_type(kind) for name, kind in told}
 
 
 class _Binder:
@@ -101,8 +161,10 @@ class _Binder:
     contracts   contracts whose columns all have their types, to be judged at the end.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, project: Project, graph: Graph) -> None:
-        self.con, self.project, self.graph = con, project, graph
+    def __init__(
+        self, stack: ExitStack, project: Project, graph: Graph, before: _BoundBefore
+    ) -> None:
+        self.stack, self.project, self.graph, self.before = stack, project, graph, before
         self.schemas: dict[DatasetName, Schema] = {}
         self.results: dict[DatasetName, Schema] = {}
         self.mistakes: list[Mistake] = []
@@ -112,16 +174,31 @@ class _Binder:
         self.macros: set[str] = set()
         self.lost = set(project.unread_functions)
 
+    @cached_property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """A session of its own; none is made where everything was bound before."""
+        con = self.stack.enter_context(connect())
+        # Binding is all that we want of DuckDB here; planning would take longer than that.
+        con.execute(
+            "SET errors_as_json = true; SET enable_external_access = false; "
+            "PRAGMA disable_optimizer"
+        )
+        return con
+
     # ---- variables and functions
 
     def refuse_values(self) -> None:
         """Note the variables whose value is none of their type."""
+        if self.was_bound("values", SETTINGS_FILE, SETTINGS_FILE, ()):
+            return
         text = self.project.texts.get(SETTINGS_FILE, "")
         for value in wrong_values(self.con, self.project.variables.values()):
             self.mistakes.append(wrong_value(value, text, self.project.places))
 
     def refuse_shadows(self) -> None:
         """Note the functions that have the name of one of DuckDB's own."""
+        if self.was_bound("shadows", "", "", ()):
+            return
         for name in sorted(built_in(self.con, self.project.functions)):
             function = self.project.functions[name]
             self.function_mistake(function, function.text.place, *shadows(name))
@@ -129,6 +206,24 @@ class _Binder:
     def function_mistake(self, function: Function, place: Place, message: str, hint: str) -> None:
         self.lost.add(function.name)
         self.mistakes.append(self.project.mistake(function.file, place, message, hint))
+
+    def was_bound(self, kind: str, name: str, file: str, inputs: Iterable[DatasetName]) -> bool:
+        """Whether something was bound before without a mistake; it counts as bound if there is
+        none now."""
+        schemas = {given: self.schemas[given] for given in inputs}
+        known = self.before.key_of(kind, name, file, schemas)
+        if self.before.find(known):
+            return True
+        self.before.news[known] = True
+        return False
+
+    def try_function(self, function: Function) -> None:
+        """Bind a function that nothing may have used."""
+        known = all(given in self.schemas for given in function.inputs)
+        is_open = known and function.name not in self.lost | self.macros
+        named = ("function", function.name, function.file, function.inputs)
+        if not (is_open and self.was_bound(*named)):
+            self.make_function(function)
 
     def make_functions(self, functions: Iterable[Function]) -> bool:
         """Make the functions that something uses; whether all of them could be."""
@@ -162,13 +257,34 @@ class _Binder:
     def dataset(self, dataset: Dataset, known: Schema | None) -> None:
         """Bind one dataset. `known`: its columns, should it not say."""
         count = len(self.mistakes)
-        schema = self.schema_of(dataset)
+        schema = self.schema_from_before(dataset, known)
         if len(self.mistakes) == count:
             schema = schema or known
         if schema:
             self.schemas[dataset.name] = schema
             if self.graph.readers[dataset.name] or dataset.name in self.checked:
                 self.waiting.append(dataset.name)
+
+    def schema_from_before(self, dataset: Dataset, known: Schema | None) -> Schema | None:
+        """The columns of a dataset, from before if nothing has changed that binding it looks at."""
+        name = dataset.name
+        if not all(given in self.schemas for given in dataset.inputs):
+            return self.schema_of(dataset)
+        inputs = {given: self.schemas[given] for given in dataset.inputs}
+        kind = f"{type(dataset).__name__} {_told(known)}"
+        mark = self.before.key_of(kind, str(name), dataset.file, inputs)
+        try:
+            schema, result = map(_schema, self.before.find(mark) or ())
+        except (TypeError, ValueError):
+            schema = self.schema_of(dataset)
+            result = self.results.get(name)
+            told = [_told(schema), _told(result)]
+            if [_schema(told[0]), _schema(told[1])] == [schema, result]:
+                self.before.news[mark] = told
+            return schema
+        if result is not None:
+            self.results[name] = result
+        return schema
 
     def schema_of(self, dataset: Dataset) -> Schema | None:
         """The columns of a dataset; None if they are not known or its query does not bind."""
@@ -203,6 +319,8 @@ class _Binder:
     def check(self, check: SqlCheck) -> None:
         """Bind a check of `checks/`, if the columns of all that it reads are known."""
         known = all(given in self.schemas for given in check.inputs)
+        if known and self.was_bound("check", check.name, check.file, check.inputs):
+            return
         if known and self.make_functions(check.functions):
             with self.origins(check.inputs, check.words):
                 self.describe(check)
@@ -277,8 +395,10 @@ class _Binder:
     def origins(self, inputs: Iterable[DatasetName], words: frozenset[str]) -> Iterator[None]:
         """While a query is bound, its inputs have tables; its sources with the columns of origin
         if it names them."""
-        self.create(self.waiting)
-        self.waiting = []
+        # Where most is known from before, most tables are needed by nobody.
+        wanted = frozenset(inputs) if self.before.hits else frozenset(self.waiting)
+        self.create([name for name in self.waiting if name in wanted])
+        self.waiting = [name for name in self.waiting if name not in wanted]
         changed = []
         for given in inputs:
             schema = self.schemas[given]

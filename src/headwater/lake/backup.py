@@ -37,11 +37,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from headwater.errors import BackupRefused, HeadwaterError, NoLake, counted
-from headwater.lake.catalog import CATALOG, CatalogFacts, copy_catalog, examine_catalog
+from headwater.folder import CATALOG, RAW
+from headwater.index.store import FOLDER as INDEX
+from headwater.lake.catalog import CatalogFacts, copy_catalog, examine_catalog
 from headwater.lake.disk import sync
 from headwater.lake.lake import Lake
 from headwater.lake.locks import Locks
-from headwater.lake.raw import FOLDER as RAW
 from headwater.lake.raw import Copy, all_copies, name_within
 
 MANIFEST = "backup.json"
@@ -418,7 +419,7 @@ def _refuse_taken(lake: Path, replace: bool) -> None:
     if not lake.is_dir():
         raise BackupRefused("this is not a folder", where=str(lake))
     if not (lake / CATALOG).exists():
-        ours = {".gitignore", "data", "locks", RAW, "tmp"}
+        ours = {".gitignore", "data", INDEX, "locks", RAW, "tmp"}
         others = sorted(path.name for path in lake.iterdir() if path.name not in ours)
         if others:
             raise BackupRefused(

@@ -25,7 +25,6 @@ from typing import Any
 
 from headwater.errors import LakeError
 
-CATALOG = "catalog.sqlite"
 _PROGRAM = Path(__file__).with_name("catalog_process.py")
 
 

@@ -29,7 +29,8 @@ from filelock import FileLock, Timeout
 from headwater.engine.session import Limits
 from headwater.errors import HeadwaterError, LakeTooOld, counted, size_text
 from headwater.findings import Finding, Grade
-from headwater.lake.catalog import CATALOG, CatalogFacts, examine_catalog
+from headwater.folder import CATALOG
+from headwater.lake.catalog import CatalogFacts, examine_catalog
 from headwater.lake.lake import Lake
 from headwater.lake.locks import Locks
 from headwater.lake.raw import Copy, all_copies, delete_dataset, unfinished

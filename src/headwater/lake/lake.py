@@ -24,7 +24,8 @@ import duckdb
 from headwater.engine import extensions
 from headwater.engine.session import Limits, connect, quote_path
 from headwater.errors import HeadwaterError, LakeError, LakeLocked, LakeTooNew, LakeTooOld, NoLake
-from headwater.lake.catalog import CATALOG, copy_catalog
+from headwater.folder import CATALOG
+from headwater.lake.catalog import copy_catalog
 from headwater.lake.commit import Commit, at, now
 from headwater.lake.locks import Locks, unwritable
 from headwater.lake.migrations import migrations_from

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath, PurePosixPath
 
+from headwater.folder import RAW
 from headwater.lake.disk import sync
 
-FOLDER = "raw"
 _BLOCK_BYTES = 4 << 20
 _MAX_SUFFIX_BYTES = 100
 _COPY = re.compile(r"(?P<content_hash>[0-9a-f]{64})(\..*)?\Z", re.DOTALL)
@@ -76,8 +76,8 @@ class Raw:
     """
 
     def __init__(self, lake: Path, dataset: str, former: Sequence[str] = ()) -> None:
-        self.folder = lake / FOLDER / dataset
-        self._folders = (self.folder, *(lake / FOLDER / name for name in former))
+        self.folder = lake / RAW / dataset
+        self._folders = (self.folder, *(lake / RAW / name for name in former))
         self._archives: dict[tuple[Path, int, int], Path] = {}
 
     def copies(self) -> list[Copy]:
@@ -162,13 +162,13 @@ def _copies(folder: Path) -> Iterator[Copy]:
 
 def all_copies(lake: Path) -> dict[str, list[Copy]]:
     """Dataset -> its copies. Whether the project makes such a dataset is not asked."""
-    folders = sorted(path for path in (lake / FOLDER).glob("*") if path.is_dir())
+    folders = sorted(path for path in (lake / RAW).glob("*") if path.is_dir())
     return {folder.name: list(_copies(folder)) for folder in folders}
 
 
 def unfinished(lake: Path) -> dict[Path, str]:
     """Copies that are being written -> the run that does, or that was killed while it did."""
-    found = (lake / FOLDER).glob("*/*.part")
+    found = (lake / RAW).glob("*/*.part")
     return {path: match["run_id"] for path in found if (match := _PART.match(path.name))}
 
 
@@ -181,7 +181,7 @@ def delete_parts(lake: Path, run_id: str) -> None:
 
 def delete_dataset(lake: Path, dataset: str) -> None:
     """Remove all copies of a dataset."""
-    shutil.rmtree(lake / FOLDER / dataset, ignore_errors=True)
+    shutil.rmtree(lake / RAW / dataset, ignore_errors=True)
 
 
 def name_within(copy: Copy) -> str:

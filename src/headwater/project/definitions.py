@@ -25,14 +25,13 @@ from headwater.contract.contract import ColumnType, Contract, OnDuplicate, Remed
 from headwater.contract.definition import Definition, Scalar, Words
 from headwater.contract.types import Type
 from headwater.errors import Mistake, suggestion
+from headwater.folder import DEFAULT_LAKE
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, Places
 from headwater.project.mistakes import mistake_in
 from headwater.sql.functions import FunctionText
 from headwater.sql.query import Query, digest
 from headwater.sql.quote import literal
-
-SETTINGS_FILE = "headwater.yaml"
 
 
 def _as_variable(value: Any) -> Any:
@@ -88,7 +87,7 @@ class Settings(Definition):
     """The project's name."""
     description: str = ""
     """What the project is for."""
-    lake: str = ".headwater"
+    lake: str = DEFAULT_LAKE
     """The folder of the lake, relative to the project's."""
     memory_limit: MemoryLimit = None
     """How much memory DuckDB may take, as `2GB`; what does not fit goes to disk. Default: half

@@ -87,6 +87,26 @@ def _normalise(path: Path, folder: Path, seen: dict[Path, str]) -> None:
     seen[path] = ast.unparse(tree)
 
 
+def module_places(path: Path, folder: Path) -> set[Path]:
+    """Where `normalised` looks for a module, those that it imports, and those that they import:
+    what is there, and what is not and would be read if it were."""
+    found: set[Path] = set()
+    waiting = [path.resolve()]
+    seen = set(waiting)
+    while waiting:
+        module = waiting.pop()
+        try:
+            tree = ast.parse(module.read_text(encoding="utf-8-sig"))
+        except (SyntaxError, UnicodeDecodeError):
+            continue
+        for name in {name for node in ast.walk(tree) for name in _imported(node)}:
+            found.update(_candidates(name, module, folder.resolve()))
+            more = set(_places(name, module, folder.resolve())) - seen
+            seen |= more
+            waiting += sorted(more)
+    return found | seen
+
+
 def _without_former_name(decorator: ast.expr) -> ast.expr:
     """`@hw.model(…)` without `renamed_from`: a dataset means what it meant under another name."""
     if not (isinstance(decorator, ast.Call) and _names(decorator.func, "model")):
@@ -107,12 +127,17 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 def _places(module: str, path: Path, folder: Path) -> list[Path]:
+    return [place.resolve() for place in _candidates(module, path, folder) if place.is_file()]
+
+
+def _candidates(module: str, path: Path, folder: Path) -> list[Path]:
+    """The files that a module may be in, there or not."""
     parts = module.split(".") if module else []
     found = []
     for base in (folder, path.parent):
         target = base.joinpath(*parts)
         found += [target.with_suffix(".py"), target / "__init__.py"] if parts else []
-    return [place.resolve() for place in found if place.is_file()]
+    return found
 
 
 def _has_docstring(node: Any) -> bool:

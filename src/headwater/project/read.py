@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from headwater.contract.checks import CheckHeader
 from headwater.contract.contract import Contract
-from headwater.errors import Mistake, NotAProject, ProjectMistakes, suggestion
+from headwater.errors import Mistake, ProjectMistakes, suggestion
+from headwater.folder import SETTINGS_FILE
+from headwater.index.entries import Entries
 from headwater.names import DatasetName, fault, word_fault
 from headwater.places import TOP, KeyPath, Place, Places, place_at
 from headwater.project.definitions import (
-    SETTINGS_FILE,
     Dataset,
     FileDataset,
     FilesSource,
@@ -43,18 +44,6 @@ from headwater.sql.query import Query, SqlError, front_place, read_query, split_
 from headwater.sql.variables import fill, variables_in
 
 C = TypeVar("C", bound=Contract)
-
-
-def find_project(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds `headwater.yaml`."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / SETTINGS_FILE).is_file():
-            return folder
-    raise NotAProject(
-        f"no {SETTINGS_FILE} in {start} or above",
-        hint="`headwater init` makes a new project; --project DIR names another folder",
-    )
 
 
 def read_settings(folder: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -93,13 +82,17 @@ def read_leniently(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
+    entries: Entries | None = None,
 ) -> tuple[Project, list[Mistake]]:
     """The project with those of its datasets that can be read, and all mistakes. Settings with
     a mistake are left at their defaults.
 
     variables   values given in place of the defaults of headwater.yaml.
+    entries     what is known of definitions that were read before.
     """
-    return _reader(folder, environment, variables).read()
+    reader = _reader(folder, environment, variables)
+    reader.entries = entries
+    return reader.read()
 
 
 def read_model_again(
@@ -147,6 +140,7 @@ class _Reader:
     literals: dict[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     places: Places = field(default_factory=Places)
+    entries: Entries | None = None
 
     def read(self) -> tuple[Project, list[Mistake]]:
         settings = self.settings()
@@ -347,7 +341,7 @@ class _Reader:
     def query(self, document: Document, body: str, kind: str) -> Query | None:
         """The query of an SQL file; None, with a mistake noted, if it has none."""
         try:
-            query = read_query(body, self.literals, kind)
+            query = read_query(body, self.literals, kind, self.entries)
         except SqlError as error:
             self.sql_mistake(document.file, error, body, document.start.line)
             return None

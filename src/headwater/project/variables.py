@@ -12,8 +12,9 @@ from typing import Any
 
 from headwater.contract.values import text_of
 from headwater.errors import Mistake, suggestion
+from headwater.folder import SETTINGS_FILE
 from headwater.places import Places
-from headwater.project.definitions import SETTINGS_FILE, Settings, Value
+from headwater.project.definitions import Settings, Value
 from headwater.project.mistakes import mistake_in
 
 

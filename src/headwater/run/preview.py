@@ -82,7 +82,7 @@ def _bound_to_what_is_built(project: Project, graph: Graph, bound: Bound, state:
         for name in graph.order
         if name not in bound.schemas and (build := state.latest_build(name))
     }
-    return bind(project, graph, known) if known else bound
+    return bind(project, graph, known, bound.entries) if known else bound
 
 
 @dataclass

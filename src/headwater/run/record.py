@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -13,11 +12,9 @@ from headwater.lake.commit import Commit, now
 from headwater.lake.lake import user_name
 from headwater.lake.state import Position
 from headwater.names import DatasetName
+from headwater.run.report import new_run_id
 
-
-def new_run_id() -> str:
-    """An id that sorts by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+__all__ = ["new_run_id", "note_release", "run_row"]
 
 
 def run_row(run_id: str, started_at: datetime, status: str, command: str) -> dict[str, Any]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from sqlglot import Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
 
+from headwater.index.entries import Entries, key
 from headwater.places import TOP, Place, place_at
 from headwater.sql.canonical import canonical
 from headwater.sql.faults import SqlError
@@ -62,18 +64,26 @@ class Query:
     start   where `text` starts in what was read, in characters from 0.
     tables  each table read, once, in the order of first use.
     words   every column name that the query spells out.
+    parsed  gives its tree.
     variables  those that it uses.
     edits   where `text` differs from what was read.
-    tree    its syntax, for the rooms that look into it; not to be changed.
+    entries  what is known of texts that were read before.
     """
 
     text: str
     start: int
     tables: tuple[TableRef, ...]
     words: frozenset[str]
-    tree: exp.Expr = field(repr=False, compare=False)
+    parsed: Callable[[], exp.Expr] = field(repr=False, compare=False)
     variables: frozenset[str] = frozenset()
     edits: tuple[Edit, ...] = ()
+    entries: Entries = field(default_factory=Entries, repr=False, compare=False)
+
+    @cached_property
+    def tree(self) -> exp.Expr:
+        """Its syntax, for the rooms that look into it; not to be changed. A query that was read
+        before is parsed when it is first asked for."""
+        return self.parsed()
 
     def offset(self, inside: int) -> int:
         """Where in what was read a character of `text` stands."""
@@ -88,7 +98,16 @@ class Query:
     def canonical(self) -> str:
         """One text for all ways of writing this query: equal texts mean the same rows."""
         # Only fingerprints need it, so a mere check does not pay for it.
-        return canonical(self.text)
+        return self.canonical_over(frozenset())
+
+    def canonical_over(self, nested: Collection[str]) -> str:
+        """The same where columns and fields of these names hold fields."""
+        known = key("canonical", self.text, *sorted(nested))
+        found = self.entries.get(known)
+        if not isinstance(found, str):
+            found = canonical(self.text, nested=nested)
+            self.entries.put(known, found)
+        return found
 
     @property
     def first_form(self) -> str:
@@ -115,12 +134,58 @@ def front_place(text: str) -> Place:
     return place_at(text, match.start("yaml") if match else 0)
 
 
-def read_query(text: str, values: Mapping[str, str] | None = None, kind: str = "model") -> Query:
+def read_query(
+    text: str,
+    values: Mapping[str, str] | None = None,
+    kind: str = "model",
+    entries: Entries | None = None,
+) -> Query:
     """Parse one SELECT (or UNION, VALUES, WITH …). Raises SqlError.
 
     values   the project's variables, name -> SQL; None: they stay as they are.
     kind     what the query is to be, for messages: model or check.
+    entries  what is known of texts that were read before; what is read is noted there.
     """
+    if entries is None:
+        return _read_query(text, values, kind)
+    known = key("query", text, kind, repr(None if values is None else sorted(values.items())))
+    query = _known_query(entries.get(known), lambda: _read_query(text, values, kind).tree)
+    if query is None:
+        query = _read_query(text, values, kind)
+        entries.put(known, _facts(query))
+    return replace(query, entries=entries)
+
+
+def _facts(query: Query) -> list[Any]:
+    """What reading a query tells, its tree aside, as plain JSON."""
+    return [
+        query.text,
+        query.start,
+        [[table.schema, table.name, *table.place] for table in query.tables],
+        sorted(query.words),
+        sorted(query.variables),
+        [[edit.at, edit.length_now, edit.length_before] for edit in query.edits],
+    ]
+
+
+def _known_query(facts: Any, parsed: Callable[[], exp.Expr]) -> Query | None:
+    """The query of these facts; None where there are none."""
+    try:
+        text, start, tables, words, variables, edits = facts
+        return Query(
+            text=text,
+            start=start,
+            tables=tuple(TableRef(s, n, Place(line, column)) for s, n, line, column in tables),
+            words=frozenset(words),
+            parsed=parsed,
+            variables=frozenset(variables),
+            edits=tuple(Edit(*edit) for edit in edits),
+        )
+    except (TypeError, ValueError):
+        return None
+
+
+def _read_query(text: str, values: Mapping[str, str] | None, kind: str) -> Query:
     found = statements(text)
     if not found:
         raise SqlError("there is no query here", hint="write one SELECT after the comment")
@@ -160,7 +225,7 @@ def read_query(text: str, values: Mapping[str, str] | None = None, kind: str = "
         start=start,
         tables=tuple(_read_tables(text, tables, ours)),
         words=frozenset(words),
-        tree=tree,
+        parsed=lambda: tree,
         variables=frozenset(token.text for token in variable_tokens(tokens)) if edits else _NONE,
         edits=edits,
     )
