@@ -161,7 +161,7 @@ class _Walker:
             return self.unnested(node, around)
         if isinstance(node, exp.Lateral):
             _only(node, "this", "alias", "joins")
-            return self.query(node.this, around)
+            return self.relation_of(node.this, around)
         scope = Scope(ctes=self.ctes(node, around), outer=around)
         if isinstance(node, exp.Select):
             return self.select(node, scope)
