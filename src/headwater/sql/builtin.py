@@ -74,6 +74,9 @@ SCALARS = _words(
 )
 """Their result follows from their arguments, and from the time that a run has."""
 
+NAMING = _words("struct_pack struct_insert struct_update union_value")
+"""Scalars that name fields as their arguments are called, where these are given no name."""
+
 STEADY = _words(
     """
     approx_count_distinct avg bit_and bit_or bit_xor bitstring_agg bool_and bool_or corr count

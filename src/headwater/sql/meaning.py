@@ -17,6 +17,7 @@ What depends on that means the whole query.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -88,7 +89,7 @@ def meaning(
     (True, True)
     """
     try:
-        found = _followed(text, schemas, names, nested, functions)
+        found, shape = _followed(text, schemas, names, nested, functions)
     except (_Lost, AsWritten, SqlglotError, RecursionError):
         walker = _Walker(schemas, functions)
         whole = replace(walker.everything, text=digest(canonical(text, nested=nested), walker.told))
@@ -96,7 +97,7 @@ def meaning(
         return Meaning(dict(zip(names, fields, strict=True)), whole)
     parts = found.parts
     if any(part.is_chosen for part in parts):
-        whole = in_any_order("whole", parts)
+        whole = joined("whole", in_any_order("parts", parts), Part(shape))
         parts = [joined("chosen", part, whole) if part.is_chosen else part for part in parts]
     return Meaning(dict(zip(names, parts[1:], strict=True)), parts[0])
 
@@ -107,7 +108,9 @@ def _followed(
     names: Sequence[str],
     nested: Sequence[str],
     functions: Mapping[str, FunctionText],
-) -> Relation:
+) -> tuple[Relation, str]:
+    """The result of a query; and what there is of its form that the engine may go by, though it
+    means nothing."""
     tree = read_tree(text)
     walker = _Walker(schemas, functions)
     if walker.asks_chance(tree):
@@ -126,7 +129,11 @@ def _followed(
         each.name in (None, name.lower()) for each, name in zip(found.fields, names, strict=True)
     ):
         raise _Lost("which of its columns is which")
-    return found
+    tables = Counter(table.name.lower() for table in tree.find_all(exp.Table) if not table.db)
+    ctes = [
+        (tables[cte.alias.lower()], cte.args.get("materialized")) for cte in tree.find_all(exp.CTE)
+    ]
+    return found, repr(ctes)
 
 
 class _Lost(NotFollowed):
@@ -143,10 +150,10 @@ class _Walker:
 
     # ---- queries
 
-    def relation_of(self, node: exp.Expr, scope: Scope) -> Relation:
+    def relation_of(self, node: exp.Expr, scope: Scope, *, in_from: bool = False) -> Relation:
         """What a query gives, or anything that stands in a FROM. `scope`: what is around it."""
         try:
-            return self.query(node, scope)
+            return self.query(node, scope, in_from=in_from)
         except _Lost:
             raise
         except NotFollowed:
@@ -154,7 +161,10 @@ class _Walker:
                 raise
             return self.opaque(node, scope)
 
-    def query(self, node: exp.Expr, around: Scope) -> Relation:
+    def query(self, node: exp.Expr, around: Scope, *, in_from: bool = False) -> Relation:
+        more = node.args.get("joins") or _columns_of(node.args.get("alias"))
+        if more and not in_from and not isinstance(node, exp.Select):
+            raise NotFollowed("a join outside of a FROM")  # `add` reads them
         if isinstance(node, exp.Table):
             return self.table(node, around)
         if isinstance(node, exp.Unnest):
@@ -406,7 +416,7 @@ class _Walker:
             rows = [joined("parenthesis", *self.add(node.this, scope))]
         else:
             alias = node.args.get("alias")
-            found = self.relation_of(node, scope)
+            found = self.relation_of(node, scope, in_from=True)
             if isinstance(alias, exp.TableAlias):
                 columns = [] if isinstance(node, exp.Unnest) else _columns_of(alias)
                 found = found.renamed(alias.name.lower(), columns)
@@ -695,6 +705,10 @@ class _Writer:
             self.noted.is_chosen = True
         elif name not in builtin.SCALARS:
             raise NotFollowed(f"the function {name}()")
+        elif name in builtin.NAMING:
+            unnamed = [e for e in node.expressions if not isinstance(e, exp.PropertyEQ | exp.Kwarg)]
+            if unnamed[0 if name in ("struct_pack", "union_value") else 1 :]:
+                raise NotFollowed(f"the names of arguments of {name}()")
         return self.arguments(node)
 
     def arguments(self, node: exp.Expr) -> str:

@@ -94,7 +94,9 @@ class Relation:
     @property
     def is_unsure(self) -> bool:
         """Whether it may have columns of names that are not known."""
-        return self.is_open or any(each.name is None for each in self.fields)
+        names = {each.name for each in self.fields}
+        # Of two columns of one name, DuckDB gives the second another.
+        return self.is_open or None in names or len(names) < len(self.fields)
 
     def renamed(self, name: str, columns: Sequence[str]) -> Relation:
         """The relation under an alias, its first columns under other names."""
