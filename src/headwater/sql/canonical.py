@@ -56,6 +56,10 @@ class _Parser(_READ):  # type: ignore[valid-type,misc]
     }
 
 
+CALLED_BY_SYNTAX = frozenset(
+    name.lower() for name in (*_Parser.FUNCTIONS, *_Parser.FUNCTION_PARSERS, "IF")
+) | frozenset(token.name.lower() for token in _READ.NO_PAREN_FUNCTIONS)
+"""Functions that are no plain calls in a tree of `read_tree`."""
 _WORDS = frozenset(word.lower() for word in DuckDB.tokenizer_class.KEYWORDS) | frozenset(
     DuckDB.generator_class.RESERVED_KEYWORDS
 )

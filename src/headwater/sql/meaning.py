@@ -19,20 +19,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headwater.sql import builtin
-from headwater.sql.canonical import (
-    AsWritten,
-    canonical,
-    conditions_of,
-    read_tree,
-    rename,
-    without_parentheses,
-)
+from headwater.sql.canonical import CALLED_BY_SYNTAX, AsWritten, canonical, read_tree, rename
 from headwater.sql.functions import FunctionText
 from headwater.sql.lineage import Schemas
 from headwater.sql.meant import (
@@ -48,6 +41,19 @@ from headwater.sql.meant import (
 )
 from headwater.sql.query import digest
 from headwater.sql.scopes import NotFollowed, Origin
+from headwater.sql.trees import (
+    SETS,
+    aggregates,
+    columns_of,
+    is_parenthesis,
+    is_place,
+    may_choose,
+    name_of,
+    names_of,
+    only,
+    raw,
+)
+from headwater.sql.wording import Lost, Writer, named
 
 __all__ = ["Meaning", "Part", "meaning"]
 
@@ -83,14 +89,15 @@ def meaning(
 
     Pure; a walk over the tree. What a column of a table holds, its type included, is not in it.
 
-    >>> one = meaning("SELECT a, b AS n FROM s.t AS q WHERE b > 0", {("s", "t"): ["a", "b"]}, "an")
-    >>> two = meaning("FROM s.t SELECT b + 1 AS m, t.a WHERE b>0", {("s", "t"): ["a", "b"]}, "ma")
+    >>> schemas = {("s", "t"): ["a", "b"]}
+    >>> one = meaning("SELECT a, b AS n FROM s.t AS q WHERE b > 0", schemas, ["a", "n"])
+    >>> two = meaning("FROM s.t SELECT b + 1 AS m, t.a WHERE b>0", schemas, ["m", "a"])
     >>> one.rows == two.rows, one.columns["a"] == two.columns["a"]
     (True, True)
     """
     try:
         found, shape = _followed(text, schemas, names, nested, functions)
-    except (_Lost, AsWritten, SqlglotError, RecursionError):
+    except (Lost, AsWritten, SqlglotError, RecursionError):
         walker = _Walker(schemas, functions)
         whole = replace(walker.everything, text=digest(canonical(text, nested=nested), walker.told))
         fields = [replace(whole, text=digest(whole.text, f"{n}")) for n, _ in enumerate(names)]
@@ -114,11 +121,13 @@ def _followed(
     tree = read_tree(text)
     walker = _Walker(schemas, functions)
     if walker.asks_chance(tree):
-        raise _Lost("chance")
+        raise Lost("chance")
+    if functions.keys() & CALLED_BY_SYNTAX:
+        raise Lost("a function that does not look like one")
     try:
         found = walker.query(tree, Scope(ctes={}))
     except NotFollowed as problem:
-        if isinstance(problem, _Lost):
+        if isinstance(problem, Lost):
             raise
         # What is opaque is known by its text, so aliases must not count in it.
         rename(tree, nested)
@@ -128,16 +137,12 @@ def _followed(
     if not fits or not all(
         each.name in (None, name.lower()) for each, name in zip(found.fields, names, strict=True)
     ):
-        raise _Lost("which of its columns is which")
+        raise Lost("which of its columns is which")
     tables = Counter(table.name.lower() for table in tree.find_all(exp.Table) if not table.db)
     ctes = [
         (tables[cte.alias.lower()], cte.args.get("materialized")) for cte in tree.find_all(exp.CTE)
     ]
     return found, repr(ctes)
-
-
-class _Lost(NotFollowed):
-    """What cannot be told of a part of a query, and touches what is around that part too."""
 
 
 @dataclass
@@ -154,7 +159,7 @@ class _Walker:
         """What a query gives, or anything that stands in a FROM. `scope`: what is around it."""
         try:
             return self.query(node, scope, in_from=in_from)
-        except _Lost:
+        except Lost:
             raise
         except NotFollowed:
             if not self.is_lenient:
@@ -162,7 +167,7 @@ class _Walker:
             return self.opaque(node, scope)
 
     def query(self, node: exp.Expr, around: Scope, *, in_from: bool = False) -> Relation:
-        more = node.args.get("joins") or _columns_of(node.args.get("alias"))
+        more = node.args.get("joins") or columns_of(node.args.get("alias"))
         if more and not in_from and not isinstance(node, exp.Select):
             raise NotFollowed("a join outside of a FROM")  # `add` reads them
         if isinstance(node, exp.Table):
@@ -170,7 +175,7 @@ class _Walker:
         if isinstance(node, exp.Unnest):
             return self.unnested(node, around)
         if isinstance(node, exp.Lateral):
-            _only(node, "this", "alias", "joins")
+            only(node, "this", "alias", "joins")
             return self.relation_of(node.this, around)
         scope = Scope(ctes=self.ctes(node, around), outer=around)
         if isinstance(node, exp.Select):
@@ -178,7 +183,7 @@ class _Walker:
         if isinstance(node, exp.SetOperation):
             return self.set_operation(node, scope)
         if isinstance(node, exp.Subquery):
-            _only(node, "this", "alias", "joins", "with_", "order", "limit", "offset")
+            only(node, "this", "alias", "joins", "with_", "order", "limit", "offset")
             return self.ordered(node, self.query(node.this, scope), scope, None)
         if isinstance(node, exp.Values):
             return self.values(node, scope)
@@ -190,15 +195,17 @@ class _Walker:
         with_ = node.args.get("with_")
         if not with_:
             return found
+        only(with_, "expressions", "recursive")
         for number, cte in enumerate(with_.expressions):
             alias = cte.args["alias"]
-            name, columns = alias.name.lower(), _columns_of(alias)
+            name, columns = alias.name.lower(), columns_of(alias)
             within = Scope(ctes=found, outer=around)
             if with_.recursive and any(t.name.lower() == name for t in cte.find_all(exp.Table)):
                 if not self.is_lenient:
                     raise NotFollowed("a recursive CTE")
                 relation = self.opaque(cte, within)
             else:
+                only(cte, "this", "alias", "materialized")
                 relation = self.relation_of(cte.this, within)
             relation = relation.renamed(name, columns)
             if any(part.is_chosen for part in relation.parts):
@@ -208,7 +215,7 @@ class _Walker:
         return found
 
     def values(self, node: exp.Expr, scope: Scope) -> Relation:
-        _only(node, "expressions", "alias", "joins")
+        only(node, "expressions", "alias", "joins")
         rows = [
             row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions
         ]
@@ -222,9 +229,7 @@ class _Walker:
         return Relation(fields, Part(digest("values", f"{len(rows)}")))
 
     def set_operation(self, node: exp.SetOperation, scope: Scope) -> Relation:
-        _only(
-            node, "this", "expression", "with_", "distinct", "by_name", "order", "limit", "offset"
-        )
+        only(node, "this", "expression", "with_", "distinct", "by_name", "order", "limit", "offset")
         left, right = self.relation_of(node.this, scope), self.relation_of(node.expression, scope)
         if left.is_open or right.is_open:
             raise NotFollowed("a set operation whose columns are not known")
@@ -244,7 +249,7 @@ class _Walker:
         return self.ordered(node, Relation(tuple(fields), rows), scope, None)
 
     def select(self, node: exp.Select, scope: Scope) -> Relation:
-        _only(node, *_SELECT)
+        only(node, *_SELECT)
         sources: list[Part] = []
         if from_ := node.args.get("from_"):
             sources += self.add(from_.this, scope)
@@ -253,7 +258,7 @@ class _Walker:
         for join in node.args.get("joins") or ():
             sources.append(self.join(join, scope))
         for window in node.args.get("windows") or ():
-            writer = _Writer(self, scope)
+            writer = Writer(self.query, self.functions, scope)
             scope.windows[window.name.lower()] = (writer.window(window), writer.noted)
         entries = self.entries(node, scope)
 
@@ -270,7 +275,7 @@ class _Walker:
         fields = tuple(Field(each.name, _settled(each, groups, before)) for each in entries)
         if distinct := node.args.get("distinct"):
             if on := distinct.args.get("on"):
-                if _is_place(on):
+                if is_place(on):
                     raise NotFollowed("DISTINCT ON a place")
                 first = self.part_of(on, scope, either=True)
                 rows = replace(joined("distinct on", rows, first), is_chosen=True)
@@ -283,11 +288,11 @@ class _Walker:
         group = node.args.get("group")
         if not group:
             clauses = [node.args.get(key) for key in ("having", "qualify", "order")]
-            asked = any(_aggregates(clause) for clause in clauses if clause)
+            asked = any(aggregates(clause) for clause in clauses if clause)
             if asked or node.args.get("having") or any(e.noted.aggregates for e in entries):
                 return joined("one group", rows)
             return rows
-        _only(group, "expressions", "all")
+        only(group, "expressions", "all")
         if group.args.get("all"):
             if group.expressions or any(each.noted.windows for each in entries):
                 raise NotFollowed("GROUP BY ALL with more than columns")
@@ -296,7 +301,7 @@ class _Walker:
             kind = "groups" if by and all(each.noted.own for each in by) else "groups of all"
             return joined(kind, rows, in_any_order("key", (each.part for each in by)))
         keys = [self.key(each, entries, scope) for each in group.expressions]
-        if any(isinstance(each, _SETS) for each in group.expressions):
+        if any(isinstance(each, SETS) for each in group.expressions):
             return joined("sets", rows, *keys)
         return joined("groups", rows, in_any_order("key", keys))
 
@@ -308,7 +313,7 @@ class _Walker:
             if not 0 < place <= len(entries):
                 raise NotFollowed(f"the place {node.this}")
             return entries[place - 1].part
-        if _is_place(node):
+        if is_place(node):
             raise NotFollowed("a place within more")
         return self.part_of(node, scope, either=True)
 
@@ -322,12 +327,12 @@ class _Walker:
         """
         rows, keys = found.rows, []
         if order := node.args.get("order"):
-            _only(order, "expressions")
+            only(order, "expressions")
             if entries is None:
                 scope = Scope(scope.ctes, scope.outer, {0: found})
                 entries = [Entry(f.name, f.part, Noted()) for f in found.fields]
             for ordered in order.expressions:
-                _only(ordered, "this", "desc", "nulls_first")
+                only(ordered, "this", "desc", "nulls_first")
                 how = f"{bool(ordered.args.get('desc'))} {bool(ordered.args.get('nulls_first'))}"
                 for part in self.order_keys(ordered.this, found, entries, scope):
                     keys.append(part)
@@ -372,7 +377,7 @@ class _Walker:
                 new = self.star(projection.this, scope, projection.table.lower())
             else:
                 inner = projection.this if isinstance(projection, exp.Alias) else projection
-                new = [self.entry(_name_of(projection), inner, scope)]
+                new = [self.entry(name_of(projection), inner, scope)]
             found += new
             for each in new:
                 if each.name:
@@ -381,11 +386,11 @@ class _Walker:
         return found
 
     def entry(self, name: str | None, node: exp.Expr, scope: Scope) -> Entry:
-        writer = _Writer(self, scope)
+        writer = Writer(self.query, self.functions, scope)
         return Entry(name, writer.part(node), writer.noted)
 
     def star(self, star: exp.Expr, scope: Scope, of: str) -> list[Entry]:
-        _only(star, "except_", "replace", "rename")
+        only(star, "except_", "replace", "rename")
         columns = scope.star(of)
         changes = [each for key in star.args for each in star.args[key] or ()]
         if changes and any(name is None for name, _, _ in columns):
@@ -404,31 +409,31 @@ class _Walker:
                 continue
             noted = Noted(own=True)
             noted.note(part)
-            found.append(Entry(names.get(name or "", name), noted.part(_named(where, part)), noted))
+            found.append(Entry(names.get(name or "", name), noted.part(named(where, part)), noted))
         return found
 
     # ---- FROM
 
     def add(self, node: exp.Expr, scope: Scope) -> list[Part]:
         """Put a relation into a scope; the rows that it brings."""
-        if _is_parenthesis(node):  # the names within are known outside
-            _only(node, "this", "joins")
+        if is_parenthesis(node):  # the names within are known outside
+            only(node, "this", "joins")
             rows = [joined("parenthesis", *self.add(node.this, scope))]
         else:
             alias = node.args.get("alias")
             found = self.relation_of(node, scope, in_from=True)
             if isinstance(alias, exp.TableAlias):
-                columns = [] if isinstance(node, exp.Unnest) else _columns_of(alias)
+                columns = [] if isinstance(node, exp.Unnest) else columns_of(alias)
                 found = found.renamed(alias.name.lower(), columns)
             scope.add(found)
             rows = [found.rows]
         return rows + [self.join(join, scope) for join in node.args.get("joins") or ()]
 
     def table(self, node: exp.Table, scope: Scope) -> Relation:
-        _only(node, "this", "db", "alias", "joins")
+        only(node, "this", "db", "alias", "joins")
         schema, name = node.db.lower(), node.name.lower()
         if not isinstance(node.this, exp.Identifier):
-            columns = _columns_of(node.args.get("alias"))
+            columns = columns_of(node.args.get("alias"))
             call = node.this.name.lower() if isinstance(node.this, exp.Anonymous) else ""
             if call not in ("range", "generate_series") or call in self.functions or not columns:
                 raise NotFollowed("a function of rows")
@@ -437,7 +442,7 @@ class _Walker:
         if not schema and name in scope.ctes:
             return replace(scope.ctes[name], name=(name,))
         if (schema, name) not in self.schemas:
-            raise _Lost(f"the table {schema}.{name}")
+            raise Lost(f"the table {schema}.{name}")
         fields = tuple(
             Field(
                 column.lower(),
@@ -453,17 +458,17 @@ class _Walker:
 
     def unnested(self, node: exp.Unnest, scope: Scope) -> Relation:
         """Rows out of lists. Lists of structs may become several columns."""
-        _only(node, "expressions", "alias", "joins")
+        only(node, "expressions", "alias", "joins")
         rows = joined("unnest", *(self.part_of(each, scope) for each in node.expressions))
         fields = tuple(
             Field(name, replace(rows, text=digest("item", f"{n}", rows.text)))
-            for n, name in enumerate(_columns_of(node.args.get("alias")))
+            for n, name in enumerate(columns_of(node.args.get("alias")))
         )
         return Relation(fields, rows, is_open=True)
 
     def join(self, join: exp.Expr, scope: Scope) -> Part:
         """Add the right side of a join; the rows that it brings, and which there are then."""
-        _only(join, "this", "side", "kind", "method", "on", "using")
+        only(join, "this", "side", "kind", "method", "on", "using")
         words = [f"{join.args.get(key) or ''}".upper() for key in ("method", "side", "kind")]
         if "POSITIONAL" in words:
             raise NotFollowed("a positional join")
@@ -505,16 +510,16 @@ class _Walker:
 
     @property
     def everything(self) -> Part:
-        return Part("", self.columns_of(self.schemas), frozenset(self.schemas))
+        return Part("", self.all_of(self.schemas), frozenset(self.schemas))
 
-    def columns_of(self, tables: Iterable[tuple[str, str]]) -> frozenset[Origin]:
+    def all_of(self, tables: Iterable[tuple[str, str]]) -> frozenset[Origin]:
         return frozenset(
             Origin(*table, column) for table in tables for column in self.schemas.get(table, ())
         )
 
     def opaque(self, node: exp.Expr, scope: Scope) -> Relation:
         """A relation of which nothing is known but its text, and that of all that it may name."""
-        names, is_open = _names_of(node)
+        names, is_open = names_of(node)
         read = [(t.db.lower(), t.name.lower()) for t in node.find_all(exp.Table)]
         stored = frozenset(self.schemas).intersection(read)
         known = [part for key in read if not key[0] for part in _parts_of(scope.ctes, key[1])]
@@ -522,12 +527,12 @@ class _Walker:
         whole = joined("opaque", *known, *around)
         if any(call.name.lower() in self.functions for call in node.find_all(exp.Anonymous)):
             whole = joined("calls", whole, replace(self.everything, text=self.told))
-        columns = self.columns_of(stored)
+        columns = self.all_of(stored)
         whole = Part(
-            digest(_raw(node, ("alias", "joins")), repr(sorted(columns)), whole.text),
+            digest(raw(node, ("alias", "joins")), repr(sorted(columns)), whole.text),
             whole.reads | columns,
             whole.tables | stored,
-            whole.is_chosen or _may_choose(node),
+            whole.is_chosen or may_choose(node),
         )
         fields = tuple(
             Field(name, replace(whole, text=digest(whole.text, f"{n}")))
@@ -548,396 +553,13 @@ class _Walker:
     def part_of(self, node: exp.Expr, scope: Scope, *, either: bool = False) -> Part:
         """What a condition or a value means. `either`: whether a name may be that of an entry of
         the select list where it is one of a column too."""
-        return _Writer(self, scope, either).part(node)
+        return Writer(self.query, self.functions, scope, either).part(node)
 
-
-@dataclass
-class _Writer:
-    """Writes an expression out, in one text for all that mean the same.
-
-    either  as in `part_of`.
-    bound   parameters of lambdas.
-    """
-
-    walker: _Walker
-    scope: Scope
-    either: bool = False
-    noted: Noted = field(default_factory=Noted)
-    bound: frozenset[str] = frozenset()
-
-    def part(self, node: exp.Expr) -> Part:
-        text = self.write(without_parentheses(node))
-        if text.startswith("=") and "." not in text:
-            # By its name or its place, an entry is the same.
-            return replace(self.noted.part(""), text=text[1:])
-        return self.noted.part(text)
-
-    def write(self, node: exp.Expr) -> str:
-        if isinstance(node, exp.Column):
-            return self.column(node)
-        if isinstance(node, exp.Literal):
-            return f"{node.this!r}" if node.is_string else f"{node.this}"
-        if isinstance(node, exp.And):
-            return f"and({','.join(sorted(map(self.write, conditions_of(node))))})"
-        if isinstance(node, exp.Exists):
-            return f"exists({self.subquery(node.this, only_rows=True)})"
-        if isinstance(node, exp.Query | exp.Values):
-            return self.subquery(node)
-        if isinstance(node, exp.Window):
-            return self.window(node)
-        if isinstance(node, exp.Anonymous):
-            return self.call(node)
-        if isinstance(node, exp.GroupConcat | exp.PercentileCont | exp.PercentileDisc):
-            return self.aggregate(node, isinstance(node, exp.GroupConcat))
-        if isinstance(node, exp.Filter | exp.WithinGroup):
-            return self.aggregate(node, False)
-        if isinstance(node, exp.Identifier):
-            if node.name.lower() not in self.bound:
-                raise NotFollowed(f"the name {node.name}")
-            return f"bound {node.name!r}"
-        if isinstance(node, exp.Lambda):
-            return self.function(node)
-        if isinstance(node, exp.Where):
-            return self.write(without_parentheses(node.this))
-        if isinstance(node, exp.DataType | exp.Var):
-            if not isinstance(node.parent, _WITH_WORDS):
-                raise NotFollowed(f"the word {node.name}")
-            return _raw(node)
-        if not isinstance(node, _PLAIN):
-            raise NotFollowed(f"a {node.key.upper()}")
-        return self.plain(node)
-
-    def plain(self, node: exp.Expr, *, without: Sequence[str] = ()) -> str:
-        """A node whose parts are all expressions of the same rows."""
-        found = []
-        for key in sorted(node.args):
-            value = node.args[key]
-            if value is None or value is False or key in without:
-                continue
-            if key == "this" and isinstance(node, exp.PropertyEQ | exp.Kwarg):
-                found.append(f"{_raw(value)}")  # the name of a field
-            elif key == "expression" and isinstance(node, exp.Dot):
-                if not isinstance(value, exp.Identifier):
-                    raise NotFollowed("a function behind a dot")
-                found.append(f"{value.name!r}")
-            else:
-                found.append(f"{key}={self.value(value)}")
-        return f"{node.key}({','.join(found)})"
-
-    def value(self, value: object) -> str:
-        if isinstance(value, exp.Expr):
-            return self.write(value)
-        if isinstance(value, list):
-            return f"[{','.join(map(self.value, value))}]"
-        return repr(value)
-
-    # ---- names
-
-    def column(self, node: exp.Column) -> str:
-        if isinstance(node.this, exp.Star):
-            raise NotFollowed("a star within an expression")
-        names = [part.name for part in node.parts]
-        lower = [name.lower() for name in names]
-        if lower[0] in self.bound:
-            return f"bound {names!r}"
-        entries = {each.part.text: each for each in self.scope.aliases.get(lower[0], ())}
-        found = self.scope.find(lower)
-        if found:
-            where, part, count = found
-            self.noted.note(part)
-            self.noted.own = True
-            text = _named(where, part)
-            entries.pop(digest(text), None)
-            if self.either and count == 1 and entries:
-                for entry in entries.values():
-                    self.noted.add(entry.noted)
-                text = f"either({text},{','.join(sorted(entries))})"
-            return _with_fields(text, names[count:])
-        around = self.around(lower)
-        if lower[0] in self.scope.later or (around and entries) or len(entries) > 1:
-            raise NotFollowed(f"the name {lower[0]}")
-        if entries:
-            (entry,) = entries.values()
-            self.noted.add(entry.noted)
-            return _with_fields(f"={entry.part.text}", names[1:])
-        if not around:
-            raise NotFollowed(f"the name {lower[0]}")
-        text, part, count = around
-        self.noted.note(part)
-        self.noted.outer = True
-        return _with_fields(text, names[count:])
-
-    def around(self, names: Sequence[str]) -> tuple[str, Part, int] | None:
-        """What a name means in the scopes around."""
-        scope = self.scope.outer
-        while scope:
-            found = scope.find(names)
-            others = {each.part.text for each in scope.aliases.get(names[0], ())}
-            if found:
-                others.discard(digest(_named(*found[:2])))
-            if (others and not (found and found[2] > 1)) or names[0] in scope.later:
-                raise NotFollowed(f"the name {names[0]}")
-            if found:
-                return f"^{scope.depth}.{_named(*found[:2])}", found[1], found[2]
-            scope = scope.outer
-        return None
-
-    # ---- subqueries, functions, windows
-
-    def subquery(self, node: exp.Expr, *, only_rows: bool = False) -> str:
-        if self.bound:
-            raise NotFollowed("a subquery within a lambda")
-        found = self.walker.query(node, self.scope)
-        if found.is_open and not only_rows:
-            raise NotFollowed("a subquery whose columns are not known")
-        parts = [found.rows] if only_rows else found.parts
-        for part in parts:
-            self.noted.note(part)
-        return joined("subquery", *parts).text
-
-    def call(self, node: exp.Anonymous) -> str:
-        name = node.name.lower()
-        if name in self.walker.functions:
-            raise NotFollowed(f"the function {name}()")
-        if name in builtin.STEADY or name in builtin.CHOOSING:
-            return self.aggregate(node, name in builtin.CHOOSING)
-        if name == "array" and all(isinstance(each, exp.Query) for each in node.expressions):
-            self.noted.is_chosen = True
-        elif name not in builtin.SCALARS:
-            raise NotFollowed(f"the function {name}()")
-        elif name in builtin.NAMING:
-            unnamed = [e for e in node.expressions if not isinstance(e, exp.PropertyEQ | exp.Kwarg)]
-            if unnamed[0 if name in ("struct_pack", "union_value") else 1 :]:
-                raise NotFollowed(f"the names of arguments of {name}()")
-        return self.arguments(node)
-
-    def arguments(self, node: exp.Expr) -> str:
-        if not isinstance(node, exp.Anonymous):
-            return self.plain(node)
-        name = node.name.lower()
-        if name == "count" and len(node.expressions) == 1 and _is_star(node.expressions[0]):
-            return "count(*)"
-        return f"{name} {self.plain(node, without=('this',))}"
-
-    def aggregate(self, node: exp.Expr, chooses: bool) -> str:
-        inner = _Writer(self.walker, self.scope, self.either, Noted(), self.bound)
-        text = inner.arguments(node)
-        if inner.noted.outer and not inner.noted.own:
-            raise _Lost("an aggregate of the rows around a subquery")
-        self.noted.add(inner.noted)
-        self.noted.aggregates = True
-        self.noted.is_chosen |= chooses
-        return text
-
-    def function(self, node: exp.Lambda) -> str:
-        names = [each.name for each in node.expressions]
-        bound = self.bound | {name.lower() for name in names}
-        inner = _Writer(self.walker, self.scope, self.either, self.noted, bound)
-        return f"lambda({names!r},{inner.write(node.this)})"
-
-    def window(self, node: exp.Expr) -> str:
-        """A call over a window, or the definition of one."""
-        _only(node, "this", "partition_by", "order", "spec", "alias", "over")
-        found = []
-        if not isinstance(node.this, exp.Identifier):
-            found.append(self.over(node.this))
-            self.noted.windows = True
-        if alias := node.args.get("alias"):
-            if alias.name.lower() not in self.scope.windows:
-                raise NotFollowed(f"the window {alias.name}")
-            text, noted = self.scope.windows[alias.name.lower()]
-            self.noted.add(noted)
-            found.append(digest(text))
-        spec = node.args.get("spec")
-        if spec and f"{spec.args.get('kind')}".upper() == "ROWS":
-            self.noted.is_chosen = True
-        return f"{','.join(found)},{self.plain(node, without=('this', 'alias'))}"
-
-    def over(self, node: exp.Expr) -> str:
-        """A function that is called over a window."""
-        if isinstance(node, exp.IgnoreNulls | exp.RespectNulls | exp.Filter | exp.WithinGroup):
-            return f"{self.over(node.this)},{self.plain(node, without=('this',))}"
-        if isinstance(node, exp.Anonymous) and node.name.lower() not in self.walker.functions:
-            name = node.name.lower()
-            if name in builtin.STEADY or name in builtin.RANKS:
-                return self.arguments(node)
-            if name in builtin.CHOOSING or name in builtin.PLACES:
-                self.noted.is_chosen = True
-                return self.arguments(node)
-        elif isinstance(node, _AT_PLACES):
-            self.noted.is_chosen = True
-            return self.plain(node)
-        raise NotFollowed(f"a window of {node.key.upper()}")
-
-
-# ---- parts of a tree ---------------------------------------------------------------------------
 
 _SELECT = (
     *("expressions", "from_", "laterals", "joins", "where", "group", "having", "qualify"),
     *("windows", "distinct", "order", "limit", "offset", "with_"),
 )
-_SETS = (exp.Cube, exp.Rollup, exp.GroupingSets)
-_AT_PLACES = (exp.FirstValue, exp.LastValue, exp.NthValue, exp.Lag, exp.Lead)
-_AGGREGATES = (exp.GroupConcat, exp.PercentileCont, exp.PercentileDisc)
-_WITH_WORDS = (
-    *(exp.Cast, exp.TryCast, exp.Extract, exp.Interval, exp.WindowSpec),
-    *(exp.DataType, exp.DataTypeParam),
-)
-_PLAIN = (
-    *(exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.DPipe, exp.Neg),
-    *(exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor, exp.BitwiseNot),
-    *(exp.BitwiseLeftShift, exp.BitwiseRightShift),
-    *(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ),
-    *(exp.Or, exp.Not, exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, exp.Glob, exp.SimilarTo),
-    *(exp.Escape, exp.Any, exp.All, exp.Paren, exp.Tuple, exp.Null, exp.Boolean),
-    *(exp.Cast, exp.TryCast, exp.Case, exp.If, exp.Extract, exp.Substring, exp.Trim),
-    *(exp.StrPosition, exp.Overlay, exp.Interval, exp.AtTimeZone),
-    *(exp.Dot, exp.Bracket, exp.Slice, exp.Array, exp.Struct, exp.PropertyEQ, exp.Kwarg),
-    *(exp.ToMap, exp.JSONExtract, exp.JSONExtractScalar),
-    *(exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp),
-    *(exp.Distinct, exp.Order, exp.Ordered, exp.Window, exp.WindowSpec, exp.IgnoreNulls),
-    *(exp.RespectNulls, exp.Filter, exp.WithinGroup, *_AGGREGATES, *_AT_PLACES, *_SETS),
-    *(exp.Limit, exp.Offset, exp.Fetch, exp.LimitOptions),
-)
-"""What is computed from its parts alone."""
-
-
-def _only(node: exp.Expr, *known: str) -> None:
-    """Whether a node has no other parts than those that are followed."""
-    for key, value in node.args.items():
-        if value and key not in known:
-            raise NotFollowed(f"{key.upper()} of a {node.key.upper()}")
-
-
-def _raw(node: exp.Expr, without: Sequence[str] = ()) -> str:
-    """All that a tree says, names as they are."""
-    if isinstance(node, exp.Identifier):
-        return f"{node.name!r}"
-    found = []
-    for key in sorted(node.args):
-        value = node.args[key]
-        if value is None or value is False or key in without:
-            continue
-        if isinstance(value, exp.Expr):
-            found.append(f"{key}={_raw(value)}")
-        elif isinstance(value, list):
-            each = (_raw(v) if isinstance(v, exp.Expr) else repr(v) for v in value)
-            found.append(f"{key}=[{','.join(each)}]")
-        else:
-            found.append(f"{key}={value!r}")
-    return f"{node.key}({','.join(found)})"
-
-
-def _named(where: str, part: Part) -> str:
-    """A column in an expression: the place of its relation, and what it means there."""
-    return f"#{where}:{part.text}"
-
-
-def _with_fields(text: str, names: Sequence[str]) -> str:
-    return f"{text}.{list(names)!r}" if names else text
-
-
-def _name_of(projection: exp.Expr) -> str | None:
-    """What a column of a result is called; None: what DuckDB makes up."""
-    if isinstance(projection, exp.Alias | exp.Column):
-        return str(projection.alias_or_name).lower()
-    if isinstance(projection, exp.Dot):
-        return str(projection.expression.name).lower()
-    return None
-
-
-def _names_of(node: exp.Expr) -> tuple[list[str | None], bool]:
-    """Names of the columns of what is not followed, and whether there may be others."""
-    columns = _columns_of(node.args.get("alias"))
-    while isinstance(node, exp.CTE | exp.SetOperation | exp.Subquery) and not _pivots(node):
-        if node.args.get("by_name"):
-            return [], True
-        node = node.this
-    if not isinstance(node, exp.Select):
-        return [], True
-    names = [_name_of(each) for each in node.expressions]
-    for number, name in enumerate(columns[: len(names)]):
-        names[number] = name
-    many = any(
-        isinstance(each, exp.Star | exp.Columns | exp.Explode | exp.Unnest)
-        or (isinstance(each, exp.Anonymous) and each.name.lower() == "unnest")
-        for projection in node.expressions
-        for each in projection.walk()
-    )
-    return ([], True) if many and columns else (names, many)
-
-
-def _pivots(node: exp.Expr) -> bool:
-    return bool(node.args.get("pivots"))
-
-
-def _columns_of(alias: object) -> list[str]:
-    """The names that an alias gives to columns."""
-    if not isinstance(alias, exp.TableAlias):
-        return []
-    return [column.name.lower() for column in alias.columns]
-
-
-def _is_parenthesis(node: exp.Expr) -> bool:
-    """Whether a part of a FROM is a join in parentheses."""
-    if not isinstance(node, exp.Subquery) or node.args.get("alias"):
-        return False
-    inner = node.this
-    return isinstance(inner, exp.Table) or (
-        isinstance(inner, exp.Subquery)
-        and (bool(inner.args.get("alias")) or _is_parenthesis(inner))
-    )
-
-
-def _is_place(node: exp.Expr) -> bool:
-    """Whether a number that may be a place of the select list stands in it, beside others."""
-    if isinstance(node, exp.Literal):
-        return not node.is_string
-    if isinstance(node, exp.Paren | exp.Tuple | exp.Cube | exp.Rollup | exp.GroupingSets):
-        return any(map(_is_place, node.iter_expressions()))
-    return False
-
-
-def _is_star(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Star) and not any(node.args.values())
-
-
-def _aggregates(node: exp.Expr) -> bool:
-    """Whether a clause asks for an aggregate of its own rows."""
-    if isinstance(node, exp.Query):
-        return False
-    if isinstance(node, exp.Window):
-        inner = node.this
-        while isinstance(inner, exp.IgnoreNulls | exp.RespectNulls | exp.Filter | exp.WithinGroup):
-            inner = inner.this
-        parts = [part for part in node.iter_expressions() if part is not node.this]
-        return any(map(_aggregates, [*parts, *inner.iter_expressions()]))
-    if isinstance(node, _AGGREGATES):
-        return True
-    if isinstance(node, exp.Anonymous) and (
-        node.name.lower() in builtin.STEADY or node.name.lower() in builtin.CHOOSING
-    ):
-        return True
-    return any(map(_aggregates, node.iter_expressions()))
-
-
-_NO_CHOICE = builtin.SCALARS | builtin.STEADY | builtin.RANKS | {"unnest"}
-
-
-def _may_choose(node: exp.Expr) -> bool:
-    """Whether what is not followed may follow from the order of equal rows."""
-    for each in node.walk():
-        if isinstance(each, (exp.Limit, exp.Offset, exp.Fetch, exp.GroupConcat, *_AT_PLACES)):
-            return True
-        if isinstance(each, exp.Anonymous) and each.name.lower() not in _NO_CHOICE:
-            return True
-        if isinstance(each, exp.Distinct) and each.args.get("on"):
-            return True
-        if isinstance(each, exp.WindowSpec) and f"{each.args.get('kind')}".upper() == "ROWS":
-            return True
-        if isinstance(each, exp.Join) and each.args.get("method"):
-            return True
-    return False
 
 
 # ---- parts of a meaning ------------------------------------------------------------------------
@@ -978,7 +600,7 @@ def _side(scope: Scope, name: str, places: frozenset[int]) -> Merged:
         ):
             noted = Noted()
             noted.note(part)
-            found.append(Merged(noted.part(_named(f"{place}", part)), frozenset([place])))
+            found.append(Merged(noted.part(named(f"{place}", part)), frozenset([place])))
     if len(found) != 1:
         raise NotFollowed(f"which of the columns {name}")
     return found[0]
