@@ -43,7 +43,6 @@ from headwater.sql.query import digest
 from headwater.sql.scopes import NotFollowed, Origin
 from headwater.sql.trees import (
     SETS,
-    aggregates,
     columns_of,
     is_parenthesis,
     is_place,
@@ -287,9 +286,7 @@ class _Walker:
         """The groups of a SELECT that has any, else its rows."""
         group = node.args.get("group")
         if not group:
-            clauses = [node.args.get(key) for key in ("having", "qualify", "order")]
-            asked = any(aggregates(clause) for clause in clauses if clause)
-            if asked or node.args.get("having") or any(e.noted.aggregates for e in entries):
+            if node.args.get("having") or any(each.noted.aggregates for each in entries):
                 return joined("one group", rows)
             return rows
         only(group, "expressions", "all")
@@ -418,7 +415,7 @@ class _Walker:
         """Put a relation into a scope; the rows that it brings."""
         if is_parenthesis(node):  # the names within are known outside
             only(node, "this", "joins")
-            rows = [joined("parenthesis", *self.add(node.this, scope))]
+            rows = self.add(node.this, scope)  # joins go from left to right anyway
         else:
             alias = node.args.get("alias")
             found = self.relation_of(node, scope, in_from=True)

@@ -128,25 +128,6 @@ def is_star(node: exp.Expr) -> bool:
     return isinstance(node, exp.Star) and not any(node.args.values())
 
 
-def aggregates(node: exp.Expr) -> bool:
-    """Whether a clause asks for an aggregate of its own rows."""
-    if isinstance(node, exp.Query):
-        return False
-    if isinstance(node, exp.Window):
-        inner = node.this
-        while isinstance(inner, exp.IgnoreNulls | exp.RespectNulls | exp.Filter | exp.WithinGroup):
-            inner = inner.this
-        parts = [part for part in node.iter_expressions() if part is not node.this]
-        return any(map(aggregates, [*parts, *inner.iter_expressions()]))
-    if isinstance(node, AGGREGATES):
-        return True
-    if isinstance(node, exp.Anonymous) and (
-        node.name.lower() in builtin.STEADY or node.name.lower() in builtin.CHOOSING
-    ):
-        return True
-    return any(map(aggregates, node.iter_expressions()))
-
-
 _NO_CHOICE = builtin.SCALARS | builtin.STEADY | builtin.RANKS | {"unnest"}
 
 
