@@ -143,6 +143,11 @@ def test_groups_read_what_they_go_by(con):
     }
 
 
+def test_what_is_not_followed_reads_all(con):
+    found = parts(meaning_of(con, "SELECT a::VARCHAR COLLATE NOCASE AS n FROM s.v"))
+    assert {read_by(part) for part in found.values()} == {"v.a v.id v.z v.*"}
+
+
 def test_a_table_that_gains_a_column_changes_no_other():
     wide = {**SMALL, ("s", "v"): ("id", "new", "a", "z")}
     sql = "WITH q AS (SELECT * FROM s.v), r AS (SELECT * EXCLUDE (id) FROM q WHERE a > 0) FROM r"
