@@ -56,6 +56,10 @@ class _Parser(_READ):  # type: ignore[valid-type,misc]
     }
 
 
+CALLED_BY_SYNTAX = frozenset(
+    name.lower() for name in (*_Parser.FUNCTIONS, *_Parser.FUNCTION_PARSERS, "IF")
+) | frozenset(token.name.lower() for token in _READ.NO_PAREN_FUNCTIONS)
+"""Functions that are no plain calls in a tree of `read_tree`."""
 _WORDS = frozenset(word.lower() for word in DuckDB.tokenizer_class.KEYWORDS) | frozenset(
     DuckDB.generator_class.RESERVED_KEYWORDS
 )
@@ -90,7 +94,7 @@ def canonical(text: str, *, names_count: bool = False, nested: Iterable[str] = (
     tokens = _DUCKDB.tokenizer().tokenize(text)
     try:
         if _has_bare_fraction(tokens):
-            raise _AsWritten
+            raise AsWritten
         nodes = _read(text, tokens)
         tree = nodes[0]
         reader = _Reader(others={name.lower() for name in nested})
@@ -105,24 +109,46 @@ def canonical(text: str, *, names_count: bool = False, nested: Iterable[str] = (
         found = str(generator.generate(tree, copy=False))
         # What sqlglot drops in silence when it writes, it cannot read again.
         if hash(_read(found, _DUCKDB.tokenizer().tokenize(found))[0]) != meant:
-            raise _AsWritten
+            raise AsWritten
         return found
-    except (_AsWritten, SqlglotError, RecursionError):
+    except (AsWritten, SqlglotError, RecursionError):
         return _as_written(text, tokens)
+
+
+def read_tree(text: str) -> exp.Expr:
+    """The tree of a query, with what means the same made one; not for SQL to be made of.
+
+    Raises AsWritten where its very words count, and what sqlglot raises.
+    """
+    tokens = _DUCKDB.tokenizer().tokenize(text)
+    if _has_bare_fraction(tokens):
+        raise AsWritten
+    return _read(text, tokens)[0]
+
+
+def rename(tree: exp.Expr, nested: Iterable[str] = ()) -> None:
+    """Give relations and CTEs of a tree of `read_tree` names that follow from their places, if
+    what each name means is certain."""
+    reader = _Reader(others={name.lower() for name in nested})
+    try:
+        reader.query(tree, None, {}, 0, is_named=False)
+    except (AsWritten, _NamesStay):
+        return
+    reader.rename()
 
 
 def _read(text: str, tokens: list[Token]) -> list[exp.Expr]:
     """The nodes of a query's tree, outer ones before inner ones."""
     (tree,) = _Parser(dialect=_DUCKDB).parse(tokens, text)
     if tree is None:
-        raise _AsWritten
+        raise AsWritten
     nodes = list(tree.walk())
     for node in nodes:
         _unify(node)
     return nodes
 
 
-class _AsWritten(Exception):
+class AsWritten(Exception):
     """The very words of the query count, or sqlglot does not know some of them."""
 
 
@@ -280,7 +306,7 @@ class _Reader:
         elif isinstance(node, exp.Table):
             self.add(node, scope, ctes)
         else:
-            raise _AsWritten
+            raise AsWritten
 
     def with_(self, node: exp.Expr, outer: _Scope | None, ctes: _Ctes, depth: int) -> _Ctes:
         with_ = node.args.get("with_")
@@ -305,7 +331,7 @@ class _Reader:
         self, node: exp.Select, outer: _Scope | None, ctes: _Ctes, depth: int, *, is_named: bool
     ) -> None:
         if is_named and any(map(_has_made_up_name, node.expressions)):
-            raise _AsWritten
+            raise AsWritten
         scope = _Scope(depth, outer)
         if from_ := node.args.get("from_"):
             self.add(from_.this, scope, ctes)
@@ -319,7 +345,7 @@ class _Reader:
 
     def add(self, node: exp.Expr, scope: _Scope, ctes: _Ctes) -> None:
         if node.args.get("pivots"):
-            raise _AsWritten  # it makes names of values, and values of names
+            raise AsWritten  # it makes names of values, and values of names
         if isinstance(node, exp.Table):
             self.table(node, scope, ctes)
         elif isinstance(node, exp.Subquery) and _is_parenthesis(node):
@@ -422,7 +448,7 @@ class _Reader:
             if "{" in node.name:  # the types of json_transform, say, which name fields
                 self.others.update(word.lower() for word in _PLAIN.findall(node.this))
         elif isinstance(node, exp.Pivot | exp.Table) or _sees_its_text(node):
-            raise _AsWritten
+            raise AsWritten
         else:
             for child in node.iter_expressions():
                 self.expression(child, scope, ctes)
@@ -603,11 +629,11 @@ def _sort_conditions(nodes: Sequence[exp.Expr], generator: Any) -> None:
     """
     for node in reversed(nodes):
         if isinstance(node, exp.Where | exp.Having | exp.Qualify):
-            node.set("this", _without_parentheses(node.this))
+            node.set("this", without_parentheses(node.this))
         elif isinstance(node, exp.Join) and node.args.get("on"):
-            node.set("on", _without_parentheses(node.args["on"]))
+            node.set("on", without_parentheses(node.args["on"]))
         elif isinstance(node, exp.And) and not _is_joined(node):
-            conditions = list(_joined(node))
+            conditions = list(conditions_of(node))
             if not any(map(_asks_chance, conditions)):
                 conditions.sort(key=lambda each: str(generator.generate(each)))
             whole: exp.Expr = conditions[0]
@@ -625,16 +651,17 @@ def _is_joined(node: exp.And) -> bool:
     return isinstance(parent, exp.And)
 
 
-def _joined(node: exp.Expr) -> Iterator[exp.Expr]:
-    inner = _without_parentheses(node)
+def conditions_of(node: exp.Expr) -> Iterator[exp.Expr]:
+    """The conditions that AND joins in a chain, whatever its parentheses."""
+    inner = without_parentheses(node)
     if isinstance(inner, exp.And):
-        yield from _joined(inner.this)
-        yield from _joined(inner.expression)
+        yield from conditions_of(inner.this)
+        yield from conditions_of(inner.expression)
     else:
         yield inner if isinstance(inner, _TIGHT) else node
 
 
-def _without_parentheses(node: exp.Expr) -> exp.Expr:
+def without_parentheses(node: exp.Expr) -> exp.Expr:
     while isinstance(node, exp.Paren):
         node = node.this
     return node
