@@ -85,7 +85,6 @@ def test_with_nothing_new_there_is_nothing_to_do_and_nothing_is_written(made):
             {"models/m/x.sql": "SELECT a, b, a * 3 AS twice FROM s.t"},
             {
                 "m.x": ("build", "its definition changed: twice: a * 2 -> a * 3"),
-                "m.y": ("build", "m.x changes"),
             },
         ),
         ({"models/m/y.sql": "-- a comment\nSELECT  count(*) AS n\nFROM m.x"}, {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.analysis.fingerprint import fingerprint
+from headwater.analysis.fingerprint import own_fingerprint
 from headwater.api import check_project
 from headwater.names import DatasetName
 
@@ -46,7 +46,7 @@ def marks(project, changes: dict[str, str]) -> dict[str, str]:
     for word in ("s.t", "m.q", "m.p"):
         dataset = opened.project.datasets[DatasetName.parse(word)]
         inputs = [schemas[given] for given in dataset.inputs]
-        found[word] = fingerprint(dataset, schemas.get(dataset.name), inputs)
+        found[word] = own_fingerprint(dataset, schemas.get(dataset.name), inputs)
     return found
 
 

@@ -407,6 +407,15 @@ class Lake:
         )
         return Build.of(rows[0]) if rows else None
 
+    def set_aside(self, build: Build) -> int:
+        """How many rows of its query a build did not take."""
+        rows = self._rows(
+            "SELECT coalesce(sum(quarantined + deduplicated + dropped), 0) "
+            "FROM lake.headwater.ledger WHERE dataset = ? AND run_id = ?",
+            [str(build.dataset), build.run_id],
+        )
+        return int(rows[0][0])
+
     def environments(self) -> dict[str, int]:
         """The environments that have names -> how many."""
         rows = self._rows(

@@ -152,16 +152,16 @@ def record_rename(commit: Commit, identity: StepIdentity, build: Build) -> None:
     over the same snapshot. Rows, files and ledger lines stay as they are."""
     moment = now()
     # Who renamed it is in `steps`.
-    commit.note("builds", [record_again(commit, build, replace(build, dataset=identity.dataset))])
+    commit.note("builds", [again_row(commit, build, replace(build, dataset=identity.dataset))])
     commit.note(
         "steps", [step_row(identity, "committed", (moment - identity.started_at).total_seconds())]
     )
 
 
-def record_again(commit: Commit, before: Build, build: Build) -> dict[str, Any]:
+def again_row(lake: Lake | Commit, before: Build, build: Build) -> dict[str, Any]:
     """A row of `headwater.builds` that says something else of what was built `before`, by whoever
     built it then."""
-    definition, step = commit.con.execute(
+    definition, step = lake.con.execute(
         "SELECT max_by(definition, built_at), max_by(step, built_at) "
         "FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
         [str(before.dataset), before.position.table],

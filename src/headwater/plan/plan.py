@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from headwater.analysis.fingerprint import fingerprint, first_fingerprint
+from headwater.analysis.fingerprint import Mark, first_fingerprint, mark_of, own_fingerprint
 from headwater.analysis.graph import Graph
 from headwater.contract.types import Type
 from headwater.lake.state import Build, Position, State
@@ -42,42 +42,66 @@ class Decision:
     position: Position | None = None
 
 
-def known_fingerprint(
+def known_mark(
     state: State,
     dataset: Dataset,
     schema: Mapping[str, Type] | None,
-    inputs: Sequence[Mapping[str, Type]],
-    marks: Mapping[DatasetName, str],
-) -> str:
-    """The fingerprint by which a lake knows a dataset as it is defined now: that of this version,
-    unless only an earlier version's is there, of a table built from the same tables.
+    result: Mapping[str, Type] | None,
+    inputs: Mapping[DatasetName, Mapping[str, Type]],
+    given: Mapping[DatasetName, Mark],
+) -> Mark:
+    """What a dataset means as it is defined now, with the fingerprint by which a lake knows it:
+    that of this version, unless only an earlier version's is there, of a table built from the same
+    tables.
 
-    inputs  the columns of what it reads, where they are known.
-    marks   what it reads -> the fingerprint of that.
+    The arguments are those of `mark_of`.
     """
-    if isinstance(dataset, SourceDataset):
-        return fingerprint(dataset, schema)
-    mark = fingerprint(dataset, schema, inputs, [marks[given] for given in dataset.inputs])
-    if state.newest_build(dataset.name, mark) or state.latest_build(dataset.name) is None:
+    mark = mark_of(dataset, schema, result, inputs, given)
+    if isinstance(dataset, SourceDataset) or state.newest_build(dataset.name, mark.whole):
         return mark
-    earlier = [fingerprint(dataset, schema, inputs)]
+    if state.latest_build(dataset.name) is None:
+        return mark
+    earlier = [own_fingerprint(dataset, schema, inputs.values())]
     if isinstance(dataset, SqlModel):
         earlier.append(first_fingerprint(dataset, schema))
     for other in earlier:
         build = state.newest_build(dataset.name, other)
-        if build and _reads_the_same(state, build, marks):
-            return other
+        if build and _reads_the_same(state, build, given):
+            return replace(mark, whole=other) if mark.columns else Mark.opaque(other)
     return mark
 
 
-def _reads_the_same(state: State, build: Build, marks: Mapping[DatasetName, str]) -> bool:
-    """Whether a build read, of each input, the built table that has this fingerprint."""
-    for given, mark in marks.items():
-        there = state.newest_build(given, mark)
-        read = build.inputs.get(given)
+def _reads_the_same(state: State, build: Build, given: Mapping[DatasetName, Mark]) -> bool:
+    """Whether a build read, of each input, the built table that means this."""
+    for name, mark in given.items():
+        there = state.newest_build(name, mark.whole)
+        read = build.inputs.get(name)
         if there is None or read is None or there.position.table != read.table:
             return False
     return True
+
+
+def same_to_reader(
+    before: Position, now: Position, build_at: Callable[[Position], Build | None]
+) -> bool:
+    """Whether an input that has another built table than when it was read holds the same to a
+    reader that means the same over both: it means the same in what is read of it, so it is enough
+    that both were computed from the same.
+
+    build_at   the build that ended at a position, None where it is not on record, or set rows
+               aside whose choice may have been another.
+    """
+    if before == now:
+        return True
+    if before.table == now.table:
+        return False
+    old, new = build_at(before), build_at(now)
+    if old is None or new is None or not old.inputs:
+        return False
+    shared = old.inputs.keys() & new.inputs.keys()
+    return bool(shared) and all(
+        same_to_reader(old.inputs[name], new.inputs[name], build_at) for name in shared
+    )
 
 
 def decide_model(

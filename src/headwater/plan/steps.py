@@ -6,7 +6,7 @@ only known once it has landed, so what reads a source with new files is planned 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from headwater.contract.types import Type, is_widened, parse_type
 from headwater.errors import counted
 from headwater.lake.state import Build, Position
 from headwater.names import DatasetName
-from headwater.plan.plan import Action, Decision, decide_model
+from headwater.plan.plan import Action, Decision, decide_model, same_to_reader
 from headwater.project.definitions import SourceDataset
 
 _AT_REST = (Action.NOTHING, Action.REUSE)
@@ -134,12 +134,14 @@ def plan(
     *,
     selected: frozenset[DatasetName] | None = None,
     rebuild: bool = False,
+    build_at: Callable[[Position], Build | None] = lambda _: None,
 ) -> tuple[PlannedStep, ...]:
     """The steps of a run.
 
     wanted    by name, for every dataset of the graph.
     selected  what the run is for; None: all.
     rebuild   build the selected models though they are up to date.
+    build_at  the build that ended at a position: see `same_to_reader`.
     """
     moving: set[DatasetName] = set()
     blocked: set[DatasetName] = set()
@@ -163,6 +165,8 @@ def plan(
             stands[name] = mine.shared
         elif isinstance(graph.datasets[name], SourceDataset):
             action, reason = _landing(graph, name, wanted, moving)
+        elif not rebuild and (same := _same(graph, name, wanted, moving, stands, build_at)):
+            action, reason = Action.NOTHING, f"what it reads of {same} is the same"
         else:
             decision = _build(graph, name, mine, moving, stands, rebuild=rebuild)
             action, reason = decision.action, decision.reason
@@ -248,6 +252,37 @@ def _build(
         verb = "changes" if len(changes) == 1 else "change"
         return Decision(Action.BUILD, f"{', '.join(changes[:3])}{more} {verb}")
     return decide_model(name, inputs, mine.at_fingerprint, mine.newest, rebuild=rebuild)
+
+
+def _same(
+    graph: Graph,
+    name: DatasetName,
+    wanted: Mapping[DatasetName, Wanted],
+    moving: set[DatasetName],
+    stands: Mapping[DatasetName, Position],
+    build_at: Callable[[Position], Build | None],
+) -> DatasetName | None:
+    """The first input that gets another table, if all inputs will hold to a model what they held
+    when it was built; else None."""
+    mine = wanted[name].at_fingerprint
+    if mine is None or mine.inputs.keys() != set(graph.inputs[name]):
+        return None
+
+    def holds(given: DatasetName, before: Position) -> bool:
+        if given in stands:
+            return same_to_reader(before, stands[given], build_at)
+        if given not in moving or wanted[given].at_fingerprint:
+            return False
+        old = build_at(before)
+        if old is None:
+            return False
+        shared = [each for each in graph.inputs[given] if each in old.inputs]
+        return bool(shared) and all(holds(each, old.inputs[each]) for each in shared)
+
+    others = [given for given, place in mine.inputs.items() if stands.get(given) != place]
+    return (
+        others[0] if others and all(holds(given, mine.inputs[given]) for given in others) else None
+    )
 
 
 def _told(what: str, differences: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ from headwater.errors import LakeLocked
 from headwater.lake.commit import Commit, now
 from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.state import Build, Position
-from headwater.lake.step import record_again
+from headwater.lake.step import again_row
 from headwater.names import DatasetName
 from headwater.plan.cleaning import (
     Cleaning,
@@ -143,7 +143,7 @@ def _move_on(lake: Lake, before: datetime, run_id: str) -> None:
             position = places.get(build.position, build.position)
             if (position, inputs) != (build.position, build.inputs):
                 again = replace(build, position=position, inputs=inputs)
-                commit.note("builds", [record_again(commit, build, again)])
+                commit.note("builds", [again_row(commit, build, again)])
         for environment in lake.environments():
             release = lake.release_at(None, environment)
             moves = {n: places[place] for n, place in release.names.items() if place in places}

@@ -55,6 +55,13 @@ class Neighbours:
             self.builds[name, position] = self.lake.build_at(name, position)
         return self.builds[name, position]
 
+    def whole_build(self, state: State, position: Position) -> Build | None:
+        """The build of a table that ended at a position, if it set no row aside: which of several
+        equal ones that was may follow from their order."""
+        newest = state.newest_of_tables.get(position.table)
+        build = self.build(state, newest.dataset, position) if newest else None
+        return build if build and not self.lake.set_aside(build) else None
+
     def inputs(
         self, state: State, name: DatasetName, position: Position
     ) -> Mapping[DatasetName, Position] | None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headwater.analysis.fingerprint import fingerprint
+from headwater.analysis.fingerprint import Mark, mark_of
 from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.across import references
 from headwater.contract.contract import Remedy
@@ -22,7 +22,7 @@ from headwater.lake.lake import Lake
 from headwater.lake.state import Build, Position, State
 from headwater.lake.step import table_name
 from headwater.names import PROD, DatasetName
-from headwater.plan.plan import known_fingerprint, latest_of, superseded
+from headwater.plan.plan import known_mark, latest_of, superseded
 from headwater.plan.steps import Plan, Wanted, plan
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
@@ -63,7 +63,14 @@ def preview(
     looker = _Looker(project, graph, bound, lake, state, from_now, neighbours, lands)
     wanted = {name: looker.look(graph.datasets[name]) for name in graph.order}
     selected = select(graph, selectors) if selectors else None
-    steps = plan(graph, wanted, state.released, selected=selected, rebuild=rebuild)
+    steps = plan(
+        graph,
+        wanted,
+        state.released,
+        selected=selected,
+        rebuild=rebuild,
+        build_at=lambda place: neighbours.whole_build(state, place) if neighbours else None,
+    )
     old: dict[DatasetName, int] = {}
     if lake and lake.environment == PROD:
         tables = {
@@ -105,14 +112,13 @@ class _Looker:
             from_now=self.from_now,
         )
         self.seconds, self.definitions = self._before()
-        self.marks: dict[DatasetName, str] = {}
+        self.marks: dict[DatasetName, Mark] = {}
         self.there = self.neighbours.names(self.state) if self.neighbours else {}
 
     def look(self, dataset: Dataset) -> Wanted:
         """What is known of one dataset."""
         name = dataset.name
         mark, columns = self._mark(dataset)
-        self.marks[name] = mark
         mine = self.state.newest_build(name, mark) if mark else None
         newest = self._earlier(name)
         former = None if mine else self._former(name, mark)
@@ -162,17 +168,21 @@ class _Looker:
             return "", None
         if isinstance(dataset, PythonModel) and not dataset.contract.columns:
             return self._built_mark(dataset), None
-        marks = self._marks(dataset)
-        if not all(marks.values()):
+        given = self._given(dataset)
+        if given is None:
             return "", columns
-        inputs = self._inputs(dataset)
-        return known_fingerprint(self.state, dataset, columns, inputs, marks), columns
+        result = self.bound.results.get(dataset.name, columns)
+        mark = known_mark(self.state, dataset, columns, result, self._inputs(dataset), given)
+        self.marks[dataset.name] = mark
+        return mark.whole, columns
 
-    def _marks(self, dataset: Dataset) -> dict[DatasetName, str]:
-        """The fingerprints of what a model reads."""
-        return (
-            {} if isinstance(dataset, SourceDataset) else {g: self.marks[g] for g in dataset.inputs}
-        )
+    def _given(self, dataset: Dataset) -> dict[DatasetName, Mark] | None:
+        """What the inputs of a model mean; None while that is not known."""
+        if isinstance(dataset, SourceDataset):
+            return {}
+        if any(given not in self.marks for given in dataset.inputs):
+            return None
+        return {given: self.marks[given] for given in dataset.inputs}
 
     def _earlier(self, name: DatasetName) -> Build | None:
         """What consumers have of a dataset: its build as it is released here, or where this
@@ -203,24 +213,26 @@ class _Looker:
             return None
         return latest_of(there.table, (there, self.state.released.get(dataset.name)))
 
-    def _inputs(self, dataset: Dataset) -> list[Mapping[str, Type]]:
+    def _inputs(self, dataset: Dataset) -> dict[DatasetName, Mapping[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
         schemas = self.bound.schemas
-        return [schemas[given] for given in dataset.inputs if given in schemas]
+        return {given: schemas[given] for given in dataset.inputs if given in schemas}
 
     def _built_mark(self, dataset: PythonModel) -> str:
         """The fingerprint of a function whose columns are those that it had when it was built."""
-        marks, inputs = self._marks(dataset), self._inputs(dataset)
-        if not all(marks.values()):
+        given, inputs = self._given(dataset), self._inputs(dataset)
+        if given is None:
             return ""
-        mark = known_fingerprint(self.state, dataset, None, inputs, marks)
+        mark = known_mark(self.state, dataset, None, None, inputs, given).whole
         for (name, _), build in self.state.builds.items():
             there = {n: parse_type(t) for n, t in build.columns.items() if n not in ORIGIN_COLUMNS}
             if name == dataset.name and build.fingerprint in (
                 mark,
-                fingerprint(dataset, there, inputs, list(marks.values())),
+                mark_of(dataset, there, there, inputs, given).whole,
             ):
-                return build.fingerprint
+                mark = build.fingerprint
+                break
+        self.marks[dataset.name] = Mark.opaque(mark)
         return mark
 
     def _former(self, name: DatasetName, mark: str) -> DatasetName | None:

@@ -18,7 +18,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from headwater.analysis.checks import data_checks
-from headwater.analysis.fingerprint import fingerprint
+from headwater.analysis.fingerprint import Mark, mark_of
 from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.across import references
 from headwater.contract.contract import Remedy
@@ -36,7 +36,13 @@ from headwater.lake.commit import Commit, at, now
 from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.quarantine import overdue
 from headwater.lake.state import Build, Position, Release, State
-from headwater.lake.step import StepIdentity, record_rename, step_row, table_name
+from headwater.lake.step import (
+    StepIdentity,
+    again_row,
+    record_rename,
+    step_row,
+    table_name,
+)
 from headwater.names import PROD, DatasetName
 from headwater.plan.plan import (
     Action,
@@ -47,8 +53,9 @@ from headwater.plan.plan import (
     decide_model,
     decide_release,
     follow_renames,
-    known_fingerprint,
+    known_mark,
     latest_of,
+    same_to_reader,
     standing,
     superseded,
 )
@@ -166,7 +173,7 @@ class _Run:
     positions: dict[DatasetName, Position] = field(default_factory=dict)
     failed: dict[DatasetName, str] = field(default_factory=dict)
     schemas: dict[DatasetName, dict[str, Type]] = field(default_factory=dict)
-    fingerprints: dict[DatasetName, str] = field(default_factory=dict)
+    fingerprints: dict[DatasetName, Mark] = field(default_factory=dict)
     views: dict[DatasetName, str] = field(default_factory=dict)
     records: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     committed: int = 0
@@ -289,23 +296,28 @@ class _Run:
                 return ""
             if isinstance(dataset, PythonModel) and not dataset.contract.columns:
                 schema = None
-            marks = self.marks(dataset)
-            if not all(marks.values()):
+            result = self.bound.results.get(name, schema)
+            given = self.given(dataset)
+            if given is None:
                 return ""
             inputs = self.input_schemas(dataset)
-            self.fingerprints[name] = known_fingerprint(self.state, dataset, schema, inputs, marks)
-        return self.fingerprints[name]
+            mark = known_mark(self.state, dataset, schema, result, inputs, given)
+            self.fingerprints[name] = mark
+        return self.fingerprints[name].whole
 
-    def marks(self, dataset: Dataset) -> dict[DatasetName, str]:
-        """The fingerprints of what a model reads. (What a source refers to does not change what
-        it means.)"""
+    def given(self, dataset: Dataset) -> dict[DatasetName, Mark] | None:
+        """What the inputs of a model mean; None while that is not known. (What a source refers to
+        does not change what it means.)"""
         if isinstance(dataset, SourceDataset):
             return {}
-        return {given: self.fingerprint(given) for given in dataset.inputs}
+        known = [given for given in dataset.inputs if self.fingerprint(given)]
+        if len(known) < len(dataset.inputs):
+            return None
+        return {given: self.fingerprints[given] for given in known}
 
-    def input_schemas(self, dataset: Dataset) -> list[dict[str, Type]]:
+    def input_schemas(self, dataset: Dataset) -> dict[DatasetName, dict[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
-        return [self.schemas[given] for given in dataset.inputs if given in self.schemas]
+        return {given: self.schemas[given] for given in dataset.inputs if given in self.schemas}
 
     # ---- locks and state
 
@@ -742,7 +754,11 @@ class _Run:
                 raise explain_failure(model, error) from error
         mark = self.fingerprint(name)
         self.take_over(model, mark)
+        before = self.state.newest_build(name, mark)
         fresh = [given for given in model.inputs if self.group.waiting(given)]
+        if before and any(self.is_other_table(given, before) for given in fresh):
+            self.flush()  # it may read nothing of what is new there
+            fresh = [given for given in model.inputs if self.group.waiting(given)]
         for given in model.inputs:
             if given not in fresh and given not in self.positions:
                 raise HeadwaterError(
@@ -772,7 +788,47 @@ class _Run:
             )
             if position:
                 decision = Decision(Action.NOTHING, f"as {self.neighbours.whose} has it", position)
+            elif before and (others := self.same_in(before, inputs)):
+                reason = f"what it reads of {others[0]} is the same"
+                self.read_as(model, before, inputs, reason)
+                decision = Decision(Action.NOTHING, reason, before.position)
         return decision, mark
+
+    def is_other_table(self, given: DatasetName, before: Build) -> bool:
+        """Whether an input that waits to be committed has another table than when it was read."""
+        waiting = self.group.waiting(given)
+        read = before.inputs.get(given)
+        return bool(waiting and read and waiting.identity.table != read.table)
+
+    def same_in(self, before: Build, inputs: Mapping[DatasetName, Position]) -> list[DatasetName]:
+        """The inputs that have another table than when a build read them, if all of its inputs hold
+        the same to it as then; else none."""
+        if before.inputs.keys() != inputs.keys():
+            return []
+        others = [name for name, place in inputs.items() if before.inputs[name] != place]
+        same = all(
+            same_to_reader(
+                before.inputs[name],
+                inputs[name],
+                lambda place: self.neighbours.whole_build(self.state, place),
+            )
+            for name in others
+        )
+        return others if same else []
+
+    def read_as(
+        self,
+        model: SqlModel | PythonModel,
+        build: Build,
+        inputs: Mapping[DatasetName, Position],
+        reason: str,
+    ) -> None:
+        """Note that a build is what it would be over these inputs. It is committed with the
+        record of the run; a run that is killed before finds it out again."""
+        table = build.position.table
+        identity = self.identity(model.name, table, build.fingerprint, Action.REUSE, reason)
+        self.records.append(("builds", again_row(self.lake, build, replace(build, inputs=inputs))))
+        self.records.append(("steps", step_row(identity, "committed", 0.0)))
 
     def compute(
         self, model: SqlModel | PythonModel, identity: StepIdentity
@@ -791,9 +847,9 @@ class _Run:
         build.awaiting = awaiting
         if identity.there and _shape(identity.there) != _shape(build.types):
             # A function may return other columns than before; then it is another table.
-            marks = list(self.marks(model).values())
-            mark = fingerprint(model, build.columns, self.input_schemas(model), marks)
-            table = table_name(model.name, mark)
+            meant, schemas = self.given(model) or {}, self.input_schemas(model)
+            mark = mark_of(model, build.columns, build.columns, schemas, meant)
+            table = table_name(model.name, mark.whole)
             build.identity = self.moved(identity, table)
         return build
 
@@ -993,7 +1049,7 @@ class _Run:
             if not decision.is_empty:
                 report.release = before.release_id + 1
                 self.write_release(commit, report.release, decision)
-            for table in ("files", "steps", "checks"):
+            for table in ("builds", "files", "steps", "checks"):
                 commit.note(table, [row for kind, row in self.records if kind == table])
             commit.note("checks", self.checker.rows(self.run_id))
             report.expired = sum(

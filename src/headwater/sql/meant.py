@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from headwater.sql.query import digest
 from headwater.sql.scopes import NotFollowed, Origin
@@ -31,6 +32,23 @@ class Part:
     reads: frozenset[Origin] = frozenset()
     tables: Tables = frozenset()
     is_chosen: bool = False
+
+    @property
+    def told(self) -> list[Any]:
+        """It as plain JSON."""
+        reads = sorted(list(origin) for origin in self.reads)
+        return [self.text, reads, sorted(list(table) for table in self.tables), self.is_chosen]
+
+    @classmethod
+    def parse(cls, told: list[Any]) -> Part:
+        """It from what `told` gave."""
+        text, reads, tables, is_chosen = told
+        return cls(
+            text,
+            frozenset(Origin(*origin) for origin in reads),
+            frozenset((schema, table) for schema, table in tables),
+            is_chosen,
+        )
 
 
 def joined(kind: str, *parts: Part) -> Part:
