@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…] [--big] [--dlt] [--repeats N] [--json]`."""
+"""`python -m bench [NAME…] [--big] [--dlt] [--peers] [--repeats N] [--json]`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ FIGURES: Mapping[str, Figure] = {
 """Name -> figure. Each takes how often to repeat."""
 LARGE = ("plan_big", "big")
 """Figures that take minutes, for `--big`."""
+PEER_SIZES = {"plan": 200, "plan_big": 2_000}
+"""Figure -> how many models `--peers` gives the peers beside it."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -55,6 +57,11 @@ def main(words: Sequence[str] | None = None) -> int:
         from bench import dlt_peer  # sets up an environment of its own
 
         lines += dlt_peer.lines(asked.repeats)
+    if asked.peers:
+        from bench import plan_peers  # sets up environments of its own
+
+        sizes = [size for name, size in PEER_SIZES.items() if name in names]
+        lines += plan_peers.lines(asked.repeats, sizes or [200])
     if asked.json:
         print(json.dumps([_as_dict(line) for line in lines], indent=2))
     else:
@@ -68,6 +75,11 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     parser.add_argument("--big", action="store_true", help="2,000 models and the 5 GB file too")
     parser.add_argument("--dlt", action="store_true", help="compare with dlt (installs it)")
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="compare plan, or plan_big, with SQLMesh and dbt-core (installs them)",
+    )
     parser.add_argument("--repeats", type=int, default=7, help="of each figure (default: 7)")
     parser.add_argument("--json", action="store_true", help="print one JSON list")
     asked = parser.parse_args(words)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,7 +191,8 @@ def give_file(project: Path, file: Path, name: str) -> Path:
     return target
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a file, and the folders that it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
@@ -200,28 +201,39 @@ def joined_project(name: str, models: int) -> Path:
     """A project of `models` models in 10 layers, each of which joins three datasets of the layer
     before; the first reads a source with 100 rows."""
     folder = empty_folder(name)
-    _write(folder / "headwater.yaml", f"name: {name}\n")
-    _write(
+    write(folder / "headwater.yaml", f"name: {name}\n")
+    write(
         folder / "sources" / "src.yaml",
         "connector: files\ndatasets:\n  t:\n    path: data/*.csv\n    columns:\n"
         "      id: integer\n      a: integer\n      b: integer\n",
     )
-    lines = ["id,a,b", *(f"{n},{n % 7},{n % 11}" for n in range(100))]
-    _write(folder / "data" / "t.csv", "\n".join(lines) + "\n")
+    write(folder / "data" / "t.csv", joined_rows())
+    for model, query in joined_models(models, lambda name: "src.t" if name == "t" else f"m.{name}"):
+        write(folder / "models" / "m" / f"{model}.sql", query)
+    return folder
+
+
+def joined_models(models: int, written: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """The (name, query) of each model of `joined_project`; `written` says how a query writes the
+    name of what it reads: `t`, or another model."""
     width = models // 10
     for number in range(models):
         layer, place = divmod(number, width)
         given = [
-            "src.t" if layer == 0 else f"m.l{layer - 1}_{(place + step) % width:03}"
+            written("t" if layer == 0 else f"l{layer - 1}_{(place + step) % width:03}")
             for step in (0, 1, 7)
         ]
-        _write(
-            folder / "models" / "m" / f"l{layer}_{place:03}.sql",
+        yield (
+            f"l{layer}_{place:03}",
             f"-- model {number}\nSELECT x.id, x.a + {place} AS a, y.b + z.a % 5 AS b\n"
             f"FROM {given[0]} x\nJOIN {given[1]} y USING (id)\n"
             f"LEFT JOIN {given[2]} z ON z.id = x.id AND z.a >= 0\nWHERE x.b IS NOT NULL\n",
         )
-    return folder
+
+
+def joined_rows() -> str:
+    """The CSV that the first layer of `joined_models` reads."""
+    return "\n".join(["id,a,b", *(f"{n},{n % 7},{n % 11}" for n in range(100))]) + "\n"
 
 
 def model_project(name: str, models: int = 200, layers: int = 10) -> Path:
