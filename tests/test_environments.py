@@ -320,6 +320,22 @@ def test_a_changed_definition_that_prod_never_had_is_no_old_one(ran):
         assert run(ran, "prod").exit_code == 0
 
 
+def test_another_value_of_a_variable_is_no_old_definition(project):
+    made = project(
+        {
+            **FILES,
+            "headwater.yaml": "name: p\nvariables: {least: 1}\n",
+            "models/m/x.sql": "SELECT a, b FROM s.t WHERE a > $least",
+        }
+    )
+    made.run()
+    opened = hw.open_project(made.folder, variables={"least": "2"})
+    assert opened.run().exit_code == 0
+    assert ask(made, "FROM m.y", "prod") == [(1, 3)]
+    assert did(run(made, "prod")) == {}
+    assert ask(made, "FROM m.y", "prod") == [(2, 5)]
+
+
 def test_after_a_rollback_the_folder_is_not_old(ran):
     ran.write(WIDER)
     run(ran, "prod")

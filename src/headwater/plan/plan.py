@@ -167,6 +167,7 @@ def latest_of(table: str, offered: Iterable[Position | None]) -> Position | None
 
 
 def superseded(
+    graph: Graph,
     wanted: Mapping[DatasetName, str],
     released: Mapping[DatasetName, Position],
     history: Mapping[tuple[DatasetName, str], int],
@@ -176,9 +177,18 @@ def superseded(
 
     wanted   name -> the built table that it has as it is defined now.
     history  (name, built table) -> the newest release that moved the name to it, rollbacks aside.
+
+    A dataset that a variable's value is part of goes back and forth with that, and so does what
+    reads it: these are none.
     """
     found = {}
-    for name, table in wanted.items():
+    excused: set[DatasetName] = set()
+    for name in graph.order:
+        if graph.datasets[name].has_variables or not excused.isdisjoint(graph.inputs[name]):
+            excused.add(name)
+        table = wanted.get(name)
+        if table is None or name in excused:
+            continue
         now = released.get(name)
         mine = history.get((name, table))
         if now is None or now.table == table or mine is None:

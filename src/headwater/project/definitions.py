@@ -586,6 +586,8 @@ class Dataset:
     contract     its contract.
     places       where in the file each part of the contract stands.
     functions    every function that it uses, also through others; callees first.
+    contract_variables
+                 the variables whose values stand in its contract.
     """
 
     name: DatasetName
@@ -594,6 +596,13 @@ class Dataset:
     contract: Contract
     places: Places = field(default=Places(), repr=False, compare=False)
     functions: tuple[Function, ...] = ()
+    contract_variables: frozenset[str] = frozenset()
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether the value of a variable is part of what it means."""
+        of_functions = (function.text.body.variables for function in self.functions)
+        return bool(self.contract_variables.union(*of_functions))
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -663,6 +672,10 @@ class SqlModel(Dataset):
     """A dataset that one SELECT computes."""
 
     query: Query
+
+    @property
+    def has_variables(self) -> bool:
+        return bool(self.query.variables) or super().has_variables
 
     @property
     def store(self) -> Store:

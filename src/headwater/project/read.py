@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -276,6 +277,7 @@ class _Reader:
             self.unread.add(f"{path.stem}.")
         for name, definition in source.datasets.items() if source else ():
             places = document.places.within(("datasets", name))
+            variables = _variables_in(definition)
             definition = self.filled(document, definition, ("datasets", name))
             definition = _with_defaults(definition, source) if source else definition
             self.add(
@@ -287,6 +289,7 @@ class _Reader:
                     places=places,
                     source=path.stem,
                     definition=definition,
+                    contract_variables=variables,
                     source_tags=source.tags if source else (),
                 ),
                 places.of(),
@@ -305,6 +308,7 @@ class _Reader:
         name = self.model_name(path, file)
         document, body = self.front(text, file)
         contract = document.validate(ModelContract) if not document.mistakes else None
+        variables = _variables_in(contract)
         if contract:
             contract = self.filled(document, contract)
         self.take(document)
@@ -318,6 +322,7 @@ class _Reader:
                 line=1,
                 contract=contract,
                 places=document.places,
+                contract_variables=variables,
                 query=query,
             )
             self.add(model, TOP)
@@ -477,6 +482,16 @@ class _Reader:
             )
             return None
         return DatasetName(parts[0], path.stem)
+
+
+def _variables_in(contract: Contract | None) -> frozenset[str]:
+    """The variables in a contract's expressions, but for those of checks: they change no row."""
+    found: set[str] = set()
+    for path, expression in contract.expressions() if contract else ():
+        if path[:1] != ("checks",):
+            with suppress(SqlError):  # noted as a mistake where it is filled
+                found |= variables_in(expression)
+    return frozenset(found)
 
 
 def _with_defaults(definition: FileDataset, source: FilesSource) -> FileDataset:

@@ -78,7 +78,7 @@ def preview(
             for name, found in wanted.items()
             if found.place and (selected is None or name in selected)
         }
-        old = superseded(tables, state.released, lake.history())
+        old = superseded(graph, tables, state.released, lake.history())
     return Plan(steps, state.held, old)
 
 

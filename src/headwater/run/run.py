@@ -235,7 +235,9 @@ class _Run:
         if self.options.promote:
             self.refuse_promotion(wanted, released)
         if any(n in released and released[n].table != table for n, table in wanted.items()):
-            refuse_superseded(self.graph, superseded(wanted, released, self.lake.history()))
+            refuse_superseded(
+                self.graph, superseded(self.graph, wanted, released, self.lake.history())
+            )
         self.judged = released
 
     def refuse_promotion(
