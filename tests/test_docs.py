@@ -83,6 +83,7 @@ class Shell:
         self.folder, self.code = folder, 0
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": path, "PYTHONUTF8": "1", "COLUMNS": "200"}
+        self.environment["EXAMPLES"] = str(ROOT / "examples")
 
     def run(self, command: str) -> str:
         script = f"(exit {self.code})\n{command}\ncode=$?; printf '\\0%s' \"$PWD\"; exit $code"

@@ -667,6 +667,23 @@ def input_columns(dataset: Dataset, schema: Iterable[str], words: frozenset[str]
     return [*names, *(extra if isinstance(dataset, SourceDataset) else [])]
 
 
+def input_schemas(
+    dataset: Dataset,
+    datasets: Mapping[DatasetName, Dataset],
+    schemas: Mapping[DatasetName, Mapping[str, Type]],
+) -> dict[DatasetName, dict[str, Type]]:
+    """The columns that a dataset sees of what it reads, where they are known."""
+    words = dataset.words if isinstance(dataset, SqlModel) else frozenset()
+    return {
+        given: {
+            name: schemas[given].get(name) or ORIGIN_COLUMNS[name]
+            for name in input_columns(datasets[given], schemas[given], words)
+        }
+        for given in dataset.inputs
+        if given in schemas
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class SqlModel(Dataset):
     """A dataset that one SELECT computes."""

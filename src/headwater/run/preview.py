@@ -31,6 +31,7 @@ from headwater.project.definitions import (
     PythonModel,
     SourceDataset,
     SqlModel,
+    input_schemas,
 )
 from headwater.run.gather import Gatherer
 from headwater.run.neighbours import Neighbours
@@ -213,10 +214,9 @@ class _Looker:
             return None
         return latest_of(there.table, (there, self.state.released.get(dataset.name)))
 
-    def _inputs(self, dataset: Dataset) -> dict[DatasetName, Mapping[str, Type]]:
+    def _inputs(self, dataset: Dataset) -> dict[DatasetName, dict[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
-        schemas = self.bound.schemas
-        return {given: schemas[given] for given in dataset.inputs if given in schemas}
+        return input_schemas(dataset, self.graph.datasets, self.bound.schemas)
 
     def _built_mark(self, dataset: PythonModel) -> str:
         """The fingerprint of a function whose columns are those that it had when it was built."""

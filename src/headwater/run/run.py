@@ -68,6 +68,7 @@ from headwater.project.definitions import (
     SourceDataset,
     SqlModel,
     input_columns,
+    input_schemas,
     is_view,
 )
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
@@ -319,7 +320,7 @@ class _Run:
 
     def input_schemas(self, dataset: Dataset) -> dict[DatasetName, dict[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
-        return {given: self.schemas[given] for given in dataset.inputs if given in self.schemas}
+        return input_schemas(dataset, self.graph.datasets, self.schemas)
 
     # ---- locks and state
 
