@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import headwater as hw
+from tests.killing import promotions
 from tests.killing.harness import ROWS_PER_FILE, add_file, check, make_project
+from tests.killing.promotions import Variant, write_definitions
 
 RUN = "import sys, headwater as hw; sys.exit(hw.open_project(sys.argv[1]).run().exit_code)"
 
@@ -91,3 +94,126 @@ def test_each_commit_carries_author_message_and_run(tmp_path):
         assert author
         assert message
         assert json.loads(extra) == {"run_id": report.run_id}
+
+
+# ---- promoting at once
+
+PROMOTE = """
+import sys, headwater as hw
+from headwater.errors import ReleaseRefused
+try:
+    report = hw.open_project(sys.argv[1]).promote(sys.argv[2])
+    print(report.status)
+    sys.exit(report.exit_code)
+except ReleaseRefused as error:
+    print("refused:", error.message)
+"""
+
+
+def promote_at_once(lake_of: Path, *promoted: tuple[Path, str]) -> list[str]:
+    """Promote environments, each from its folder; what each process says. Nobody can commit before
+    all have decided: so it is in the commit that they learn of each other."""
+    with hw.open_project(lake_of).open_lake() as lake, lake.locks.commit():
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", PROMOTE, str(folder), environment],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for folder, environment in promoted
+        ]
+        until = time.monotonic() + 60
+        while len(lake.locks.live_runs()) < len(processes) and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(1.5)  # to decide takes much less
+        assert all(process.poll() is None for process in processes), "it did not wait to commit"
+    said = []
+    for process in processes:
+        out, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        said.append(out.strip())
+    return said
+
+
+def folder_beside(folder: Path, name: str, variant: Variant) -> Path:
+    """Another folder of the same project, with definitions of its own, on the same lake."""
+    beside = folder.parent / name
+    write_definitions(beside, variant)
+    with (beside / "headwater.yaml").open("a") as settings:
+        settings.write(f"lake: {folder / '.headwater'}\n")
+    return beside
+
+
+def dev_in(folder: Path, name: str, variant: Variant) -> tuple[Path, str]:
+    """An environment, built from a folder of its own."""
+    beside = folder_beside(folder, name, variant)
+    assert hw.open_project(beside, environment=name).run().exit_code == 0
+    return beside, name
+
+
+def released(folder: Path) -> Path:
+    """A project whose prod has one release."""
+    folder /= "project"
+    write_definitions(folder, Variant())
+    promotions.add_file(folder)
+    assert hw.open_project(folder).run().exit_code == 0
+    return folder
+
+
+def prod(folder: Path) -> tuple[Variant, int]:
+    """How prod's release was made; it is a whole one."""
+    return promotions.told(hw.open_project(folder).query(promotions.SEEN).rows()[0])
+
+
+def count(folder: Path, what: str) -> int:
+    return hw.open_project(folder).query(f"SELECT count(*) FROM headwater.{what}").rows()[0][0]
+
+
+PROD = "releases WHERE environment = 'prod'"
+
+
+def test_of_two_promotions_that_contradict_each_other_one_wins(tmp_path):
+    folder = released(tmp_path)
+    anna = dev_in(folder, "anna", Variant(x=1))
+    ben = dev_in(folder, "ben", Variant(x=2))
+    builds = count(folder, "builds")
+    said = promote_at_once(folder, anna, ben)
+    winner = said.index("succeeded")
+    assert said[1 - winner].startswith("refused: prod has another definition of m.x and m.y since")
+    assert prod(folder) == (Variant(x=winner + 1), 1)
+    assert (count(folder, PROD), count(folder, "builds")) == (2, builds)
+
+
+def test_of_two_promotions_the_one_that_has_the_others_change_is_released(tmp_path):
+    folder = released(tmp_path)
+    anna = dev_in(folder, "anna", Variant(x=1))
+    both = dev_in(folder, "ben", Variant(x=1, y=1))
+    builds = count(folder, "builds")
+    said = promote_at_once(folder, anna, both)
+    assert said[1] == "succeeded"
+    assert said[0] == "succeeded" or said[0].startswith("refused: prod has another definition of ")
+    assert prod(folder) == (Variant(x=1, y=1), 1)
+    assert count(folder, PROD) == 1 + sum(word == "succeeded" for word in said)
+    assert count(folder, "builds") == builds
+
+
+def test_an_environment_that_is_promoted_twice_at_once_is_released_once(tmp_path):
+    folder = released(tmp_path)
+    dev = dev_in(folder, "dev", Variant(x=1))
+    builds = count(folder, "builds")
+    assert sorted(promote_at_once(folder, dev, dev)) == ["nothing", "succeeded"]
+    assert prod(folder) == (Variant(x=1), 1)
+    assert (count(folder, PROD), count(folder, "builds")) == (2, builds)
+
+
+def test_two_promotions_that_must_catch_up_build_it_once(tmp_path):
+    folder = released(tmp_path)
+    dev = dev_in(folder, "dev", Variant(x=1))
+    promotions.add_file(folder)
+    assert hw.open_project(folder).run().exit_code == 0
+    builds = count(folder, "builds")
+    processes = [start(dev[0], PROMOTE.replace("sys.argv[2]", "'dev'")) for _ in range(2)]
+    finish(*processes)
+    assert prod(folder) == (Variant(x=1), 2)
+    assert (count(folder, PROD), count(folder, "builds")) == (3, builds + 2)

@@ -204,6 +204,20 @@ def test_promoting_catches_up_where_inputs_have_moved_in_prod(ran):
     assert names(ran, "dev") == names(ran)
 
 
+def test_what_prod_has_of_a_model_from_older_files_is_not_all_that_is_promoted(ran):
+    """Two environments have the same model over other files; the one with fewer was built later."""
+    ran.write({**WIDER, "data/2.csv": "a,b\n10,q\n"})
+    run(ran, "anna", land=True)
+    run(ran, "ben")
+    promote(ran, "ben")
+    assert ask(ran, "FROM m.y", "prod") == [(3, 6)]
+    plan = opened(ran).plan_promotion("anna")
+    assert {str(step.dataset) for step in plan.doing} == {"m.x", "m.y"}
+    assert did(promote(ran, "anna")) == {"m.x": "build", "m.y": "build"}
+    assert ask(ran, "SELECT count(*) FROM s.t", "prod") == [(4,)]
+    assert ask(ran, "FROM m.y", "prod") == [(4, 16)]
+
+
 def test_promoting_lands_nothing(ran):
     ran.write(WIDER)
     run(ran)

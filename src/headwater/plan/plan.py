@@ -147,7 +147,7 @@ def why_defined_anew(earlier: Build | None, inputs: Mapping[DatasetName, Positio
 def standing(
     table: str,
     inputs: Mapping[DatasetName, Position],
-    offered: Iterable[Position | None],
+    offered: Iterable[Position],
     inputs_at: Callable[[Position], Mapping[DatasetName, Position] | None],
 ) -> Position | None:
     """The first of the `offered` positions at which a built table was computed from just these
@@ -156,9 +156,17 @@ def standing(
     inputs_at   what the table was computed from there; None: nobody knows.
     """
     for position in offered:
-        if position and position.table == table and inputs_at(position) == inputs:
+        if position.table == table and inputs_at(position) == inputs:
             return position
     return None
+
+
+def offers(there: Position | None, released: Position | None) -> tuple[Position, ...]:
+    """Where a built table may be taken as it stands: as another environment has it, or as this one
+    has released it. Not behind what is released: a name never moves back, so it would stay, while
+    what it reads moves."""
+    found = tuple(place for place in (there, released) if place)
+    return tuple(p for p in found if p == released or _is_ahead(p, released))
 
 
 def latest_of(table: str, offered: Iterable[Position | None]) -> Position | None:

@@ -22,7 +22,7 @@ from headwater.lake.lake import Lake
 from headwater.lake.state import Build, Position, State
 from headwater.lake.step import table_name
 from headwater.names import PROD, DatasetName
-from headwater.plan.plan import known_mark, latest_of, superseded
+from headwater.plan.plan import known_mark, latest_of, offers, superseded
 from headwater.plan.steps import Plan, Wanted, plan
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
@@ -197,11 +197,11 @@ class _Looker:
         """The builds of its table that need not be its newest."""
         if mine is None or self.neighbours is None:
             return ()
-        places = [names.get(name) for names in (self.there, self.state.released)]
+        places = offers(self.there.get(name), self.state.released.get(name))
         builds = [
             self.neighbours.build(self.state, name, place)
             for place in places
-            if place and place.table == mine.position.table
+            if place.table == mine.position.table
         ]
         return tuple(build for build in builds if build)
 

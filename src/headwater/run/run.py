@@ -55,6 +55,7 @@ from headwater.plan.plan import (
     follow_renames,
     known_mark,
     latest_of,
+    offers,
     same_to_reader,
     standing,
     superseded,
@@ -782,11 +783,11 @@ class _Run:
             rebuild=self.options.rebuild,
         )
         if decision.position is None and not self.options.rebuild:
-            there = (self.neighbours.names(self.state).get(name), self.state.released.get(name))
+            there = self.neighbours.names(self.state).get(name)
             position = standing(
                 self.table(name, mark),
                 inputs,
-                there,
+                offers(there, self.state.released.get(name)),
                 lambda at: self.neighbours.inputs(self.state, name, at),
             )
             if position:
