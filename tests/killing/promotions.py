@@ -351,7 +351,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
             if report.exists():
                 raise Broken(f"a reader: {report.read_text()}")
             if killed % 25 == 0:
-                to_the_end(folder, lambda: finish(folder, variant))
+                to_the_end(folder, lambda variant=variant: finish(folder, variant))
         to_the_end(folder, lambda: finish(folder, variant))
         if report.exists():
             raise Broken(f"a reader: {report.read_text()}")
