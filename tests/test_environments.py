@@ -166,6 +166,21 @@ def test_another_contract_is_another_table_with_files_of_its_own(ran):
     assert ask(ran, "SELECT a FROM s.t ORDER BY a", "prod") == [(1,), (2,), (3,), (7,)]
 
 
+def test_what_dev_has_quarantined_is_its_own(ran):
+    ran.write({"sources/s.yaml": SOURCE.replace("b: varchar", "b: {type: varchar, accepted: [x]}")})
+    run(ran)
+    assert "nothing is in quarantine" in ran.cli("quarantine", "list")[1]
+    assert ran.cli("quarantine", "discard", "s.t", "--all")[1] == "discarded 0 rows\n"
+    assert "b.accepted" in ran.cli("quarantine", "list", "--env", "dev")[1]
+    assert ran.cli("quarantine", "discard", "s.t", "--all", "--env", "dev")[1] == (
+        "discarded 2 rows\n"
+    )
+    ran.write({"sources/s.yaml": SOURCE})
+    (_, first, *_) = ran.cli("status")[1].splitlines()[1:]
+    assert "released" in first
+    assert "newer" not in ran.cli("status")[1]
+
+
 # ---- promoting
 
 

@@ -154,7 +154,8 @@ def _removed_datasets(opened: OpenProject, state: State) -> Finding:
 
 def _quarantine(lake: Lake) -> Finding:
     row = lake.con.execute(
-        f"SELECT count(*), count(DISTINCT dataset) FROM {CURRENT_QUARANTINE}"
+        f"SELECT count(*), count(DISTINCT dataset) FROM {CURRENT_QUARANTINE}",
+        [lake.environment],
     ).fetchone()
     rows, datasets = row or (0, 0)
     if not rows:

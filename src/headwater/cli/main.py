@@ -500,6 +500,7 @@ app.add_typer(quarantine_app, name="quarantine")
 def quarantine_list(
     dataset: Annotated[str, typer.Argument(help="Only this dataset.")] = "",
     project: Project = ".",
+    env: Env = PROD,
     reason: Annotated[str, typer.Option("--reason", help="Only this reason.")] = "",
     file: Annotated[str, typer.Option("--file", help="Only this file.")] = "",
     limit: Limit = 20,
@@ -507,7 +508,14 @@ def quarantine_list(
 ) -> None:
     """Count the quarantined rows by reason, and list some."""
     _call(
-        "quarantine", json, dataset=dataset, project=project, reason=reason, file=file, limit=limit
+        "quarantine",
+        json,
+        dataset=dataset,
+        project=project,
+        environment=env,
+        reason=reason,
+        file=file,
+        limit=limit,
     )
 
 
@@ -515,10 +523,11 @@ def quarantine_list(
 def quarantine_show(
     row: Annotated[str, typer.Argument(help="The id of a row, as `quarantine list` gives it.")],
     project: Project = ".",
+    env: Env = PROD,
     json: Json = False,
 ) -> None:
     """Show one quarantined row: reasons, original content, origin."""
-    _call("quarantine_row", json, row=row, project=project)
+    _call("quarantine_row", json, row=row, project=project, environment=env)
 
 
 Reason = Annotated[str, typer.Option("--reason", help="Only rows with this reason.")]
@@ -601,6 +610,7 @@ def quarantine_export(
     dataset: OneSource,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="A CSV file.")],
     project: Project = ".",
+    env: Env = PROD,
     reason: Reason = "",
     file: InFile = "",
     run_id: OfRun = "",
@@ -613,6 +623,7 @@ def quarantine_export(
         json,
         dataset=dataset,
         project=project,
+        environment=env,
         output=output,
         which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
     )
@@ -624,6 +635,7 @@ def quarantine_export(
 def quarantine_discard(
     dataset: OneSource,
     project: Project = ".",
+    env: Env = PROD,
     reason: Reason = "",
     file: InFile = "",
     run_id: OfRun = "",
@@ -637,6 +649,7 @@ def quarantine_discard(
         json,
         dataset=dataset,
         project=project,
+        environment=env,
         every=every,
         which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
     )

@@ -6,8 +6,16 @@ from headwater.cli.output import Output
 from headwater.cli.records import CURRENT_QUARANTINE, fetch
 
 
-def command(out: Output, dataset: str, project: str, reason: str, file: str, limit: int) -> int:
-    conditions, parameters = ["TRUE"], []
+def command(
+    out: Output,
+    dataset: str,
+    project: str,
+    environment: str,
+    reason: str,
+    file: str,
+    limit: int,
+) -> int:
+    conditions, parameters = ["TRUE"], [environment]
     if dataset:
         conditions.append("(dataset = ? OR dataset LIKE '%.' || ?)")
         parameters += [dataset, dataset]
@@ -24,12 +32,14 @@ def command(out: Output, dataset: str, project: str, reason: str, file: str, lim
         f"(SELECT dataset, path, unnest(reasons) AS reason FROM {CURRENT_QUARANTINE} "
         f"WHERE {where}) GROUP BY ALL ORDER BY rows DESC, dataset, reason",
         parameters,
+        environment=environment,
     )
     rows = fetch(
         project,
         f"SELECT id, reasons, path, line FROM {CURRENT_QUARANTINE} WHERE {where} "
         f"ORDER BY quarantined_at DESC, file_id, record LIMIT {int(limit)}",
         parameters,
+        environment=environment,
     )
     if out.is_json:
         out.json({"reasons": counts, "rows": rows})

@@ -10,8 +10,12 @@ from headwater.cli.output import Output
 from headwater.errors import counted
 
 
-def command(out: Output, dataset: str, project: str, output: str, which: Mapping[str, Any]) -> int:
-    rows = open_project(project).export_quarantine(dataset, output, **which)
+def command(
+    out: Output, dataset: str, project: str, environment: str, output: str, which: Mapping[str, Any]
+) -> int:
+    rows = open_project(project, environment=environment).export_quarantine(
+        dataset, output, **which
+    )
     if out.is_json:
         out.json({"rows": rows, "file": output})
         return 0

@@ -13,8 +13,13 @@ from headwater.names import DatasetName
 from headwater.sources.batch import REASONS
 
 
-def command(out: Output, row: str, project: str) -> int:
-    rows = fetch(project, f"SELECT * FROM {CURRENT_QUARANTINE} WHERE id = ?", [row])
+def command(out: Output, row: str, project: str, environment: str) -> int:
+    rows = fetch(
+        project,
+        f"SELECT * FROM {CURRENT_QUARANTINE} WHERE id = ?",
+        [environment, row],
+        environment=environment,
+    )
     if not rows:
         raise UnknownDataset(f"no quarantined row {row!r}", hint=_hint(row, project))
     meanings = _meanings(project, rows[0]["dataset"])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headwater.api import read_lake
+from headwater.lake.lake import ELSEWHERE
 from headwater.names import PROD
 
 CURRENT_QUARANTINE = """(
@@ -14,14 +15,15 @@ CURRENT_QUARANTINE = """(
             max_by(run_id, snapshot_id) AS run_id
         FROM (
             SELECT *, max_by(dataset, built_at) OVER (PARTITION BY built_table) AS owner
-            FROM lake.headwater.builds
+            FROM lake.headwater.builds WHERE built_table NOT IN (ELSEWHERE)
         ) GROUP BY owner
     ) b ON q.built_table = b.built_table
     ANTI JOIN lake.headwater.quarantine_outcomes o
         ON q.id = o.id AND q.built_table = o.built_table
     WHERE q.path IS NOT NULL OR q.run_id = b.run_id
-)"""
-"""The quarantined rows of the built tables that count now: a changed contract lands a source
+)""".replace("ELSEWHERE", ELSEWHERE)
+"""The quarantined rows of the built tables that count now in an environment, which is its first
+parameter: a changed contract lands a source
 anew, and a model's rejected rows are computed with it. Without those that were replayed,
 discarded, withdrawn because their file was landed again, or expired. The dataset is whoever has
 the built table now: it may have been renamed since."""

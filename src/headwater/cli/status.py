@@ -29,18 +29,20 @@ def command(
     try:
         with opened.read_lake() as lake:
             state = lake.state()
+            elsewhere = lake.tables_elsewhere()
             failures = _failures(lake)
             unfinished = _unfinished(lake)
             results = newest_results(lake)
             ages = _ages(opened, lake, state, moment or now())
     except NoLake:
         state, failures, unfinished, results = State(snapshot_id=0), {}, [], {}
+        elsewhere = frozenset()
     checks = [
         (check, results[check.key])
         for check in data_checks(opened.project)
         if check.key in results and not results[check.key].holds
     ]
-    rows = _rows(opened, state, failures, checks, ages)
+    rows = _rows(opened, state, elsewhere, failures, checks, ages)
     if out.is_json:
         broken = [result.as_dict() for _, result in checks]
         out.json(
@@ -108,6 +110,7 @@ def _age_note(age: dict[str, Any] | None) -> str:
 def _rows(
     opened: OpenProject,
     state: State,
+    elsewhere: frozenset[str],
     failures: dict[str, str],
     broken: list[tuple[DataCheck, CheckResult]],
     ages: dict[DatasetName, dict[str, Any]],
@@ -115,7 +118,9 @@ def _rows(
     rows = []
     for name in opened.graph.order:
         released = state.released.get(name)
-        builds = [build for (n, _), build in state.builds.items() if n == name]
+        builds = [
+            b for (n, table), b in state.builds.items() if n == name and table not in elsewhere
+        ]
         newest = max(builds, key=lambda build: build.position.snapshot_id, default=None)
         if newest is None:
             word = "not built"

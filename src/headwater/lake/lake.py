@@ -63,6 +63,16 @@ class CommitNote:
     is_large: bool = False
 
 
+ELSEWHERE = """
+    SELECT built_table FROM (
+        SELECT environment, dataset, max_by(built_table, release_id) AS built_table
+        FROM lake.headwater.release_names GROUP BY environment, dataset
+    ) WHERE built_table IS NOT NULL
+    GROUP BY built_table HAVING NOT bool_or(environment = ?)
+"""
+"""The built tables that other environments have, and the one that is asked for has not."""
+
+
 class Lake:
     """One lake, attached to one DuckDB session.
 
@@ -426,6 +436,11 @@ class Lake:
             [PROD],
         )
         return dict(rows)
+
+    def tables_elsewhere(self) -> frozenset[str]:
+        """The built tables that other environments have, and this one does not."""
+        rows = self._rows(ELSEWHERE, [self.environment])
+        return frozenset(row[0] for row in rows)
 
     def based_on(self, environment: str) -> int:
         """The release of prod that an environment's newest release was made from; 0: none."""

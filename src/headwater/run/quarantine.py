@@ -50,8 +50,10 @@ def export(lake: Lake, dataset: SourceDataset, selection: Selection, to: Path) -
 
 
 def _newest(lake: Lake, dataset: SourceDataset) -> Build:
-    """The newest build of a dataset."""
-    found = [b for (n, _), b in lake.state_within().builds.items() if n == dataset.name]
+    """The newest build of a dataset that no other environment has for itself."""
+    elsewhere = lake.tables_elsewhere()
+    builds = lake.state_within().builds.items()
+    found = [b for (n, table), b in builds if n == dataset.name and table not in elsewhere]
     if not found:
         raise HeadwaterError(
             "nothing was landed yet", where=str(dataset.name), hint="`headwater run` lands it"
