@@ -111,9 +111,10 @@ except ReleaseRefused as error:
 
 
 def promote_at_once(lake_of: Path, *promoted: tuple[Path, str]) -> list[str]:
-    """Promote environments, each from its folder; what each process says. Nobody can commit before
-    all have decided: so it is in the commit that they learn of each other."""
-    with hw.open_project(lake_of).open_lake() as lake, lake.locks.commit():
+    """Promote environments, each from its folder; what each process says. They wait for a
+    dataset after each has found that it may be promoted: so it is at the end that they learn of
+    each other."""
+    with hw.open_project(lake_of).open_lake() as lake, lake.locks.dataset("m.x"):
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", PROMOTE, str(folder), environment],
@@ -126,8 +127,9 @@ def promote_at_once(lake_of: Path, *promoted: tuple[Path, str]) -> list[str]:
         until = time.monotonic() + 60
         while len(lake.locks.live_runs()) < len(processes) and time.monotonic() < until:
             time.sleep(0.05)
-        time.sleep(1.5)  # to decide takes much less
-        assert all(process.poll() is None for process in processes), "it did not wait to commit"
+        assert len(lake.locks.live_runs()) == len(processes)
+        time.sleep(1)  # to get from there to the dataset takes much less
+        assert all(process.poll() is None for process in processes), "it did not wait"
     said = []
     for process in processes:
         out, errors = process.communicate(timeout=120)
@@ -188,12 +190,18 @@ def test_of_two_promotions_that_contradict_each_other_one_wins(tmp_path):
 def test_of_two_promotions_the_one_that_has_the_others_change_is_released(tmp_path):
     folder = released(tmp_path)
     anna = dev_in(folder, "anna", Variant(x=1))
-    both = dev_in(folder, "ben", Variant(x=1, y=1))
+    both = folder_beside(folder, "ben", Variant(x=1))
+    (both / "models/m/alone.sql").write_text("SELECT count(id) AS n FROM s.t")
+    assert hw.open_project(both, environment="ben").run().exit_code == 0
     builds = count(folder, "builds")
-    said = promote_at_once(folder, anna, both)
+    said = promote_at_once(folder, anna, (both, "ben"))
     assert said[1] == "succeeded"
-    assert said[0] == "succeeded" or said[0].startswith("refused: prod has another definition of ")
-    assert prod(folder) == (Variant(x=1, y=1), 1)
+    refused = "refused: prod has another definition of m.alone since anna was built"
+    assert said[0] == "succeeded" or said[0].startswith(refused)
+    assert prod(folder) == (Variant(x=1), 1)
+    lake = hw.api.read_lake(both)
+    with lake, lake.reading():
+        assert lake.release_at(None, "prod").names == lake.release_at(None, "ben").names
     assert count(folder, PROD) == 1 + sum(word == "succeeded" for word in said)
     assert count(folder, "builds") == builds
 

@@ -42,3 +42,14 @@ def test_killed_replays_relandings_and_replacements_leave_every_table_true(tmp_p
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr[-2000:]}"
     assert json.loads(done.stdout)["killed"] == kills
+
+
+def test_kills_amid_promotions_and_cleanings_leave_every_environment_whole(tmp_path):
+    kills = max(KILLS // 5, 1)
+    command = [sys.executable, "-m", "tests.killing.promotions"]
+    command += [str(tmp_path), str(kills), str(SEED)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"seed {SEED}: {done.stdout}{done.stderr[-2000:]}"
+    report = json.loads(done.stdout)
+    assert report["killed"] == kills
+    assert report["reads"] > kills, "the reader hardly read"

@@ -267,6 +267,7 @@ def read_for_ever(folder: Path, report: Path) -> int:
                 continue
             with report.with_suffix(".reads").open("ab") as log:
                 log.write(b".")
+            time.sleep(0.05)
     except BaseException as error:
         report.write_text(f"{type(error).__name__}: {error}")
         traceback.print_exc()
@@ -351,7 +352,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, object]:
             if report.exists():
                 raise Broken(f"a reader: {report.read_text()}")
             if killed % 25 == 0:
-                to_the_end(folder, lambda variant=variant: finish(folder, variant))
+                to_the_end(folder, lambda as_=variant: finish(folder, as_))
         to_the_end(folder, lambda: finish(folder, variant))
         if report.exists():
             raise Broken(f"a reader: {report.read_text()}")
