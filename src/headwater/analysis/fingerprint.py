@@ -160,15 +160,22 @@ def _meaning(
         *("meaning", model.query.text, repr(names), repr(sorted(schemas.items())), repr(nested)),
         *(function.meaning for function in functions.values()),
     )
-    found = entries.get(known)
-    if isinstance(found, list):
-        return Meaning(
-            {name: Part.parse(told) for name, told in zip(names, found[1:], strict=True)},
-            Part.parse(found[0]),
-        )
+    if found := _meaning_told(entries.get(known), names):
+        return found
     meant = meaning(model.query.text, schemas, names, nested=nested, functions=functions)
     entries.put(known, [part.told for part in (meant.rows, *meant.columns.values())])
     return meant
+
+
+def _meaning_told(told: object, names: Sequence[str]) -> Meaning | None:
+    """The meaning that an entry tells; None where it tells none."""
+    if not isinstance(told, list) or len(told) != len(names) + 1:
+        return None
+    try:
+        rows, *columns = (Part.parse(each) for each in told)
+    except (TypeError, ValueError):
+        return None
+    return Meaning(dict(zip(names, columns, strict=True)), rows)
 
 
 def first_fingerprint(model: SqlModel, schema: _Columns | None) -> str:

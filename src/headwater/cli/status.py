@@ -21,7 +21,7 @@ from headwater.names import PROD, DatasetName
 
 
 def command(
-    out: Output, project: str, environment: str = PROD, moment: datetime | None = None
+    out: Output, project: str, moment: datetime | None = None, environment: str = PROD
 ) -> int:
     """`moment`: when it is, UTC without a zone; by default now."""
     opened = open_project(project, environment=environment)

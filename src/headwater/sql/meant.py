@@ -41,8 +41,10 @@ class Part:
 
     @classmethod
     def parse(cls, told: list[Any]) -> Part:
-        """It from what `told` gave."""
+        """It from what `told` gave. Raises TypeError and ValueError for anything else."""
         text, reads, tables, is_chosen = told
+        if not isinstance(text, str) or not isinstance(is_chosen, bool):
+            raise TypeError("not what a part tells of itself")
         return cls(
             text,
             frozenset(Origin(*origin) for origin in reads),
