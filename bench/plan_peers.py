@@ -244,7 +244,7 @@ def _dbt(models: int) -> Side:
     folder = empty_folder(f"peers_dbt_{models}")
     write(
         folder / "dbt_project.yml",
-        "name: peers\nversion: '1'\nprofile: peers\nmodels: {+materialized: table}\n"
+        "name: peers\nversion: 1.0.0\nprofile: peers\nmodels: {+materialized: table}\n"
         "flags: {send_anonymous_usage_stats: false}\n",
     )
     output = f"{{type: duckdb, path: store.duckdb, threads: {os.cpu_count()}, schema: "
