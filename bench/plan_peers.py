@@ -51,7 +51,12 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 """Peer -> what its environment holds."""
 
-_QUIET = ("env", "DO_NOT_TRACK=1", "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS=true")
+_QUIET = (
+    "env",
+    "DO_NOT_TRACK=1",
+    "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS=true",
+    f"SQLMESH_HOME={WORK / 'sqlmesh_home'}",  # else it writes into the home folder
+)
 
 
 @dataclass(frozen=True, kw_only=True)
