@@ -51,7 +51,12 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 """Peer -> what its environment holds."""
 
-_QUIET = ("env", "DO_NOT_TRACK=1", "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS=true")
+_QUIET = (
+    "env",
+    "DO_NOT_TRACK=1",
+    "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS=true",
+    f"SQLMESH_HOME={WORK / 'sqlmesh_home'}",  # else it writes into the home folder
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +249,7 @@ def _dbt(models: int) -> Side:
     folder = empty_folder(f"peers_dbt_{models}")
     write(
         folder / "dbt_project.yml",
-        "name: peers\nversion: '1'\nprofile: peers\nmodels: {+materialized: table}\n"
+        "name: peers\nversion: 1.0.0\nprofile: peers\nmodels: {+materialized: table}\n"
         "flags: {send_anonymous_usage_stats: false}\n",
     )
     output = f"{{type: duckdb, path: store.duckdb, threads: {os.cpu_count()}, schema: "
