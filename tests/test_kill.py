@@ -45,7 +45,7 @@ def test_killed_replays_relandings_and_replacements_leave_every_table_true(tmp_p
 
 
 def test_kills_amid_promotions_and_cleanings_leave_every_environment_whole(tmp_path):
-    kills = max(KILLS // 5, 1)
+    kills = max(KILLS // 10, 1)
     command = [sys.executable, "-m", "tests.killing.promotions"]
     command += [str(tmp_path), str(kills), str(SEED)]
     done = subprocess.run(command, capture_output=True, text=True)
