@@ -256,6 +256,7 @@ ANOTHER_CONTRACT = [
 ]
 
 
+@pytest.mark.torture  # a minute and more
 @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])
 @given(st.lists(ACTIONS, min_size=4, max_size=14))
 @example(OLDER_IS_BUILT_LATER)
