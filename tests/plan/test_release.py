@@ -51,6 +51,20 @@ def test_what_failed_holds_back_all_that_shares_a_reader_with_it(failed, moves, 
     assert (words(decision.moves), words(decision.held)) == (moves, held)
 
 
+def test_what_was_computed_beside_older_rows_than_are_released_stays():
+    graph = graph_of({"s": "", "x": "s", "y": "x", "z": ""})
+    at = {word: name(word) for word in "sxyz"}
+    ready = {at["s"]: Position("s", 9), at["x"]: Position("x", 25), at["z"]: Position("z", 9)}
+    released = {at["s"]: Position("s", 19), at["x"]: Position("x", 20), at["z"]: Position("z", 8)}
+    decision = decide_release(graph, ready, {}, released, (), atomic=False)
+    assert (words(decision.moves), words(decision.held)) == ("z", "x")
+    assert decision.held[at["x"]].startswith("it reads m.s, which another run has released newer")
+    ready = {at["s"]: Position("s", 30), at["x"]: Position("x", 25), at["y"]: Position("y", 31)}
+    released = {at["s"]: Position("s", 19), at["x"]: Position("x", 26), at["y"]: Position("y", 27)}
+    decision = decide_release(graph, ready, {}, released, (), atomic=False)
+    assert (words(decision.moves), words(decision.held)) == ("", "s y")
+
+
 def test_atomic_holds_back_everything_if_anything_failed():
     decision = decided(graph_of(SHAPE), "g", atomic=True)
     assert not decision.moves
@@ -106,6 +120,15 @@ def situations(draw):
     return graph, ready, failed, released, draw(st.booleans())
 
 
+def behind(ready, released):
+    """The names that are released ahead of where a run has them, in the same table."""
+    return [
+        n
+        for n, p in ready.items()
+        if n in released and p.table == released[n].table and p < released[n]
+    ]
+
+
 @given(situations())
 def test_nothing_moves_back_and_nothing_moves_that_failed_or_reads_what_failed(situation):
     graph, ready, failed, released, atomic = situation
@@ -125,8 +148,17 @@ def test_no_name_both_moves_and_is_held(situation):
     assert failed.keys() <= decision.held.keys()
     if atomic and failed:
         assert not decision.moves
-    if not failed:
+    if not failed and not behind(ready, released):
         assert not decision.held
+
+
+@given(situations())
+def test_nothing_moves_beside_what_another_run_has_released_newer_rows_of(situation):
+    graph, ready, failed, released, atomic = situation
+    moves = decide_release(graph, ready, failed, released, (), atomic=atomic).moves.keys()
+    for older in behind(ready, released):
+        assert not moves & graph.downstream([older])
+        assert not moves & graph.upstream([older])
 
 
 @given(situations())

@@ -482,44 +482,35 @@ def _clear_after_dead(lake: Path) -> None:
 def _only_one(folder: Path, *, must: bool) -> Iterator[None]:
     """Hold the backup's lock. `must`: else a folder that cannot be written is not locked, because
     then nobody here writes to it."""
-    lock = FileLock(folder / _LOCK)
-    try:
-        if must:
-            folder.mkdir(parents=True, exist_ok=True)
-        if folder.is_dir():
-            lock.acquire(timeout=0)
-    except Timeout as error:
-        raise BackupRefused(
-            "another process is at work in this backup",
-            where=str(folder),
-            hint="wait for it to end",
-        ) from error
-    except OSError:
-        if must:
-            raise
-    try:
+    if must:
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK) if folder.is_dir() else None
+    with _held(lock, folder, "another process is at work in this backup", must=must):
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
 def _uncleaned(lake: Path) -> Iterator[None]:
     """Nobody deletes files of the lake meanwhile. One that we may not write to is not locked: who
     may clean it is somebody else."""
-    locks = Locks(lake / "locks", 0)
-    lock = locks.maintenance() if (lake / "locks").is_dir() else None
+    there = (lake / "locks").is_dir()
+    lock = Locks(lake / "locks", 0).maintenance() if there else None
+    with _held(lock, lake, "the lake is being cleaned, or backed up elsewhere", must=False):
+        yield
+
+
+@contextmanager
+def _held(lock: FileLock | None, where: Path, refused: str, *, must: bool) -> Iterator[None]:
+    """Hold a lock, if there is one. Raises BackupRefused where somebody else has it; `must`: and
+    OSError where it cannot be had."""
     try:
         if lock:
             lock.acquire(timeout=0)
     except Timeout as error:
-        raise BackupRefused(
-            "the lake is being cleaned, or backed up elsewhere",
-            where=str(lake),
-            hint="wait for that to end",
-        ) from error
+        raise BackupRefused(refused, where=str(where), hint="wait for it to end") from error
     except OSError:
-        lock = None
+        if must:
+            raise
     try:
         yield
     finally:

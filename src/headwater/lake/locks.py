@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from headwater.errors import LakeError, LakeLocked
+from headwater.names import DatasetName
 
 
 class Locks:
@@ -49,6 +50,19 @@ class Locks:
     def dataset(self, name: str) -> FileLock:
         """The lock of one dataset, not yet taken."""
         return self._lock(f"dataset-{name}")
+
+    def take_free(self, names: Iterable[DatasetName], held: ExitStack) -> set[DatasetName]:
+        """Take the locks of those datasets that nobody works on, until `held` ends; which."""
+        free = set()
+        for name in sorted(set(names)):
+            lock = self.dataset(str(name))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            held.callback(lock.release)
+            free.add(name)
+        return free
 
     def run(self, run_id: str) -> FileLock:
         """The lock that a run holds as long as it lives, not yet taken."""

@@ -285,7 +285,8 @@ def decide_release(
 
     What failed, its descendants, and everything that shares a descendant with them stay where
     they are; and so does what was computed from something that stays, or would be read by it.
-    With `atomic` everything stays. A name never moves back.
+    With `atomic` everything stays. A name never moves back: where another run has released newer
+    rows meanwhile, what was computed beside the older ones stays too.
     """
     ahead = {name: place for name, place in ready.items() if _is_ahead(place, released.get(name))}
     parked = {name: why for name, why in (rolled_back or {}).items() if name in ahead}
@@ -309,6 +310,7 @@ def decide_release(
         reader = min(graph.downstream([name]) & below)
         why = "failed" if reader in below_failed else "is held back by a check"
         held[name] = f"{reader} reads it and {why}, so both stay as they were"
+    _hold_beside_newer(graph, moved, held, ready, released)
     _hold_along(graph, moved, held, "held back")
     if atomic and (failed or failing):
         culprit = str(min(failed)) if failed else f"the check {failing[0].name}"
@@ -321,6 +323,26 @@ def decide_release(
         () if atomic and (failed or failing) else gone,
         {name: parked[name] for name in graph.order if name in parked},
     )
+
+
+def _hold_beside_newer(
+    graph: Graph,
+    moved: Mapping[DatasetName, Position],
+    held: dict[DatasetName, str],
+    ready: Mapping[DatasetName, Position],
+    released: Mapping[DatasetName, Position],
+) -> None:
+    """Hold what reads, or is read by, a name that is released ahead of where this run has it."""
+    for name in graph.order:
+        if name not in ready or name not in released or not _is_ahead(released[name], ready[name]):
+            continue
+        if ready[name].table != released[name].table:
+            continue
+        why = "which another run has released newer rows of; run again"
+        for reader in sorted(graph.downstream([name]) & moved.keys() - held.keys()):
+            held[reader] = f"it reads {name}, {why}"
+        for given in sorted(graph.upstream([name]) & moved.keys() - held.keys()):
+            held[given] = f"it is read by {name}, {why}"
 
 
 def follow_renames(

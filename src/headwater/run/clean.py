@@ -192,15 +192,7 @@ def _decide(lake: Lake, before: datetime) -> Cleaning:
 
 def _free(lake: Lake, tables: tuple[Build, ...], held: ExitStack) -> tuple[Build, ...]:
     """Those of the tables that nobody works on; their datasets are locked."""
-    free = set()
-    for name in sorted({build.dataset for build in tables}):
-        lock = lake.locks.dataset(str(name))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        held.callback(lock.release)
-        free.add(name)
+    free = lake.locks.take_free((build.dataset for build in tables), held)
     return tuple(build for build in tables if build.dataset in free)
 
 

@@ -1143,15 +1143,7 @@ class _Run:
             table: self.state.owner(table) or name
             for table, name in overdue(self.lake, self.forgets_before).items()
         }
-        free = set()
-        for name in sorted(set(found.values())):
-            lock = self.lake.locks.dataset(str(name))
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            locks.callback(lock.release)
-            free.add(name)
+        free = self.lake.locks.take_free(found.values(), locks)
         return {table: name for table, name in found.items() if name in free}
 
     def write_release(self, commit: Commit, release_id: int, decision: ReleaseDecision) -> None:
