@@ -45,6 +45,7 @@ from headwater.project.functions import closure
 from headwater.project.read import read_functions, read_leniently, read_settings
 from headwater.project.unit_tests import UnitTests, read_tests
 from headwater.project.variables import literals, unknown, unused, values_of, wrong_value
+from headwater.run.refusals import no_environment
 from headwater.sql.faults import SqlError
 from headwater.sql.functions import called
 from headwater.sql.variables import fill, variables_in
@@ -84,7 +85,7 @@ class OpenProject:
         reland: Sequence[str] | str = (),
         from_now: bool = False,
         atomic: bool = False,
-        land: bool | None = None,
+        land: bool = False,
         replace: bool = False,
         observer: Observer | None = None,
         command: str = "run",
@@ -93,7 +94,7 @@ class OpenProject:
 
         reland     sources (or datasets) whose files are landed again, changed or not.
         from_now   go on without files that an earlier contract landed and that are gone.
-        land       land new files of sources that prod has landed, too; by default only prod does.
+        land       outside of prod: land new files of sources that prod has landed, too.
         replace    in prod: go on though a newer release has replaced what the project says.
 
         Raises UnknownSelection, and ReleaseRefused for a project that prod has left behind.
@@ -131,8 +132,7 @@ class OpenProject:
 
         options = Options(promote=environment, replace=replace, command=f"promote {environment}")
         _refuse_to_promote_prod(environment)
-        with self.read_lake(PROD):  # to promote what is not there makes no lake
-            pass
+        self.read_lake(PROD).close()  # to promote what is not there makes no lake
         with self.open_lake(PROD) as lake:
             report = run(self.project, self.graph, self.bound, lake, options, observer)
         self._keep_entries()
@@ -153,7 +153,7 @@ class OpenProject:
         select: Sequence[str] | str = (),
         rebuild: bool = False,
         from_now: bool = False,
-        land: bool | None = None,
+        land: bool = False,
     ) -> Plan:
         """What `run` would do, with the reason for each step; nothing is done. Raises
         UnknownSelection."""
@@ -172,7 +172,7 @@ class OpenProject:
                 selectors=_words(select),
                 rebuild=rebuild,
                 from_now=from_now,
-                lands=bool(land),
+                lands=land,
             )
         if lake:
             self._keep_entries()
@@ -456,10 +456,7 @@ def _refuse_unknown(lake: Lake, environment: str) -> None:
         return
     there = lake.environments()
     if environment not in there:
-        raise UnknownEnvironment(
-            f"there is no environment {environment!r}",
-            hint=f"`headwater run --env {environment}` makes it; {suggestion(environment, there)}",
-        )
+        raise no_environment(environment, there)
 
 
 def _refuse_to_promote_prod(environment: str) -> None:

@@ -31,6 +31,7 @@ from headwater.errors import NoLake, ReleaseRefused, UnknownDataset
 from headwater.findings import Grade
 from headwater.lake.commit import now
 from headwater.run.clean import clean
+from tests.killing.changes import back, resume
 from tests.killing.harness import Broken, in_child, orphans_of
 
 ROWS_PER_FILE = 10
@@ -158,23 +159,9 @@ def promote_other(folder: Path) -> int:
     return hw.open_project(folder).promote("other", replace=True).exit_code
 
 
-def back(folder: Path) -> int:
-    """Go back, and on again: both may find nothing to do."""
-    for work in (hw.roll_back, hw.resume):
-        with suppress(ReleaseRefused):
-            work(folder)
-    return 0
-
-
 def stay_back(folder: Path) -> int:
     with suppress(ReleaseRefused):
         hw.roll_back(folder)
-    return 0
-
-
-def resume(folder: Path) -> int:
-    with suppress(ReleaseRefused):
-        hw.resume(folder)
     return 0
 
 

@@ -197,11 +197,8 @@ def run(
         typer.Option("--from-now", help="Go on without files that an earlier contract landed."),
     ] = False,
     land: Annotated[
-        bool | None,
-        typer.Option(
-            "--land/--no-land", help="Land new files of what prod has landed; default: in prod."
-        ),
-    ] = None,
+        bool, typer.Option("--land", help="Land new files outside of prod, too.")
+    ] = False,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Go back to definitions that a release has replaced."),
@@ -299,10 +296,7 @@ def plan(
     from_now: Annotated[
         bool, typer.Option("--from-now", help="Land without files that are gone.")
     ] = False,
-    land: Annotated[
-        bool | None,
-        typer.Option("--land/--no-land", help="As for run."),
-    ] = None,
+    land: Annotated[bool, typer.Option("--land", help="As for run.")] = False,
     accept_breaking: Annotated[
         bool,
         typer.Option("--accept-breaking", help="Exit with 0 though something is taken away."),

@@ -25,7 +25,7 @@ def command(
     variables: Mapping[str, Any],
     rebuild: bool,
     from_now: bool,
-    land: bool | None,
+    land: bool,
     accept_breaking: bool,
     everything: bool,
 ) -> int:

@@ -33,7 +33,7 @@ def command(
     rebuild: bool,
     reland: list[str],
     from_now: bool,
-    land: bool | None,
+    land: bool,
     replace: bool,
     atomic: bool,
 ) -> int:

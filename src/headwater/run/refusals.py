@@ -75,7 +75,7 @@ def no_environment(name: str, there: Iterable[str]) -> UnknownEnvironment:
     known = sorted(there)
     return UnknownEnvironment(
         f"there is no environment {name!r}",
-        hint=suggestion(name, known) if known else f"headwater run --env {name} makes it",
+        hint=f"`headwater run --env {name}` makes it; {suggestion(name, known)}",
     )
 
 

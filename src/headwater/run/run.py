@@ -102,7 +102,7 @@ class Options:
     from_now  land without the files that are gone, where a new contract lands all again.
     replay    (dataset, what of its quarantine is replayed): instead of landing its new files.
     atomic    release nothing if anything fails.
-    lands     whether files are landed of sources that prod has landed; None: only in prod.
+    lands     outside of prod: whether files are landed of sources that prod has landed.
     replace   go on though a newer release has replaced the definitions.
     promote   the environment whose built tables prod takes over; nothing is landed then.
     moment    what ages are counted to, UTC without a zone; by default the run's beginning.
@@ -114,7 +114,7 @@ class Options:
     from_now: bool = False
     replay: tuple[DatasetName, Request] | None = None
     atomic: bool = False
-    lands: bool | None = None
+    lands: bool = False
     replace: bool = False
     promote: str = ""
     command: str = "run"
