@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+# The tests start hundreds of processes; each would compile Headwater anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test lint torture bench build clean
 

@@ -6,6 +6,7 @@ run that is measured returns its own seconds: what it sets up and clears away is
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -103,7 +104,11 @@ def run_process(command: Sequence[str | Path], folder: Path, log: Path | None = 
     with log.open("wb") as out:
         started = time.perf_counter()
         child = subprocess.Popen(
-            [str(word) for word in command], cwd=folder, stdout=out, stderr=subprocess.STDOUT
+            [str(word) for word in command],
+            cwd=folder,
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
         peak_kib = 0
         while True:
@@ -125,12 +130,25 @@ def run_process(command: Sequence[str | Path], folder: Path, log: Path | None = 
 def timed_process(command: Sequence[str | Path], folder: Path, expected: int = 0) -> float:
     """The seconds of one process, start to end. Raises RuntimeError if it ends otherwise."""
     started = time.perf_counter()
-    done = subprocess.run([str(w) for w in command], cwd=folder, capture_output=True, check=False)
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
     seconds = time.perf_counter() - started
     if done.returncode != expected:
         said = (done.stdout + done.stderr).decode("utf-8", "replace")[-2000:]
         raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{said}")
     return seconds
+
+
+def environment() -> dict[str, str]:
+    """The environment of a measured process: bytecode is kept, as pip keeps it of all that it
+    installs. Else our own modules alone, which stand here as they are edited, would be compiled
+    anew by each process."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _high_water_kib(pid: int) -> int:

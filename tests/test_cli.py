@@ -127,6 +127,22 @@ def test_help_loads_neither_duckdb_nor_pydantic():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_what_only_data_frames_need_is_not_loaded(project, command):
+    made = project({"models/m/one.sql": "SELECT 1 AS x", "data/a.csv": "a\n1\n"})
+    assert made.run().exit_code == 0
+    (made.folder / "models/m/another.sql").write_text("SELECT * FROM m.one")
+    code = (
+        f"import os, sys; os.chdir({str(made.folder)!r}); sys.argv = ['headwater', {command!r}]\n"
+        "from headwater.cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([m for m in ('pandas', 'numpy', 'polars', 'openpyxl') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "another" in done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 # ---- JSON
 
 

@@ -99,10 +99,23 @@ def test_each_commit_carries_author_message_and_run(tmp_path):
 # ---- promoting at once
 
 PROMOTE = """
-import sys, headwater as hw
+import os, sys, time
+from pathlib import Path
+import headwater as hw
 from headwater.errors import ReleaseRefused
+from headwater.run.report import Silent
+class Gate(Silent):
+    "After the first dataset, so after it was found that it may be promoted, it waits."
+    def done(self, step):
+        gate = Path(sys.argv[3])
+        if not (gate / "open").exists():
+            (gate / str(os.getpid())).touch()
+        until = time.monotonic() + 60
+        while not (gate / "open").exists() and time.monotonic() < until:
+            time.sleep(0.01)
 try:
-    report = hw.open_project(sys.argv[1]).promote(sys.argv[2])
+    observer = Gate() if len(sys.argv) > 3 else None
+    report = hw.open_project(sys.argv[1]).promote(sys.argv[2], observer=observer)
     print(report.status)
     sys.exit(report.exit_code)
 except ReleaseRefused as error:
@@ -111,25 +124,24 @@ except ReleaseRefused as error:
 
 
 def promote_at_once(lake_of: Path, *promoted: tuple[Path, str]) -> list[str]:
-    """Promote environments, each from its folder; what each process says. They wait for a
-    dataset after each has found that it may be promoted: so it is at the end that they learn of
-    each other."""
-    with hw.open_project(lake_of).open_lake() as lake, lake.locks.dataset("m.x"):
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", PROMOTE, str(folder), environment],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for folder, environment in promoted
-        ]
-        until = time.monotonic() + 60
-        while len(lake.locks.live_runs()) < len(processes) and time.monotonic() < until:
-            time.sleep(0.05)
-        assert len(lake.locks.live_runs()) == len(processes)
-        time.sleep(1)  # to get from there to the dataset takes much less
-        assert all(process.poll() is None for process in processes), "it did not wait"
+    """Promote environments, each from its folder; what each process says. They wait after each
+    has found that it may be promoted: so it is at the end that they learn of each other."""
+    gate = lake_of.parent / "gate"
+    gate.mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROMOTE, str(folder), environment, str(gate)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for folder, environment in promoted
+    ]
+    until = time.monotonic() + 60
+    while len(list(gate.iterdir())) < len(processes) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(list(gate.iterdir())) == len(processes)
+    (gate / "open").touch()
     said = []
     for process in processes:
         out, errors = process.communicate(timeout=120)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
+import duckdb
 import pytest
 
 from headwater.api import check_project, open_project
+from headwater.engine import ahead, extensions
 from headwater.engine.limits import BuildLimits, limited
 from headwater.engine.session import Limits, connect
-from headwater.errors import ModelFailed
+from headwater.errors import ExtensionMissing, ModelFailed
 
 SLOW = "SELECT sum(x.range * y.range) AS n, (SELECT max(a) FROM s.t) AS a "
 SLOW += "FROM range(10000000) AS x, range(10000000) AS y"
@@ -79,6 +81,22 @@ def test_a_build_s_limits_hold_during_the_build_alone():
         with pytest.raises(ZeroDivisionError), limited(con, limits, "m.x"):
             raise ZeroDivisionError
         assert settings(con) == before
+
+
+def test_a_session_that_was_made_ahead_has_the_limits_of_its_lake(tmp_path, monkeypatch):
+    ahead.begin()
+    limits = Limits(memory_limit="300MiB", threads=1, spill_folder=tmp_path)
+    with ahead.lake_session(limits) as con:
+        assert settings(con) == ("300.0 MiB", 1)
+        assert con.execute("SELECT current_setting('temp_directory')").fetchone() == (
+            str(tmp_path),
+        )
+        with pytest.raises(duckdb.Error):
+            con.execute("LOAD spatial")  # nothing is downloaded
+    monkeypatch.setattr(extensions, "LAKE", ("ducklake", "no_such_extension"))
+    ahead.begin()
+    with pytest.raises(ExtensionMissing, match="no_such_extension is not there"):
+        ahead.lake_session(limits)
 
 
 def test_nothing_after_a_timeout_is_interrupted():

@@ -78,15 +78,19 @@ def write_definitions(folder: Path, variant: Variant) -> None:
     }.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+        put(target, text)
     (folder / "data").mkdir(exist_ok=True)
 
 
 def add_file(folder: Path) -> None:
     number = count_files(folder)
     lines = ["id,v", *(f"{number * ROWS_PER_FILE + v},{v}" for v in range(ROWS_PER_FILE))]
-    target = folder / "data" / f"{number:05}.csv"
-    target.with_suffix(".part").write_text("\n".join(lines) + "\n")
+    put(folder / "data" / f"{number:05}.csv", "\n".join(lines) + "\n")
+
+
+def put(target: Path, text: str) -> None:
+    """Whole or not at all: the reader opens the project while its files are written."""
+    target.with_suffix(".part").write_text(text)
     target.with_suffix(".part").rename(target)
 
 

@@ -102,6 +102,7 @@ def test_a_query_may_not_read_past_the_lake(sql):
         ("SELECT 'x", "does not parse"),
         ("SELECT * FROM a.b.c", "three parts"),
         pytest.param(f"SELECT {'(' * 900}1{')' * 900}", "nested too deeply", id="deep"),
+        pytest.param(f"FROM {'(FROM ' * 20000}a.a{')' * 20000}", "nested too deeply", id="deepest"),
     ],
 )
 def test_what_is_no_single_select_is_refused(sql, message):

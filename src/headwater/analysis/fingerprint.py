@@ -65,12 +65,21 @@ def mark_of(
     inputs  those of each dataset that it reads, where they are known.
     given   what each of these means. (What a source refers to does not change what it means.)
     """
+    if (
+        isinstance(dataset, SqlModel)
+        and dataset.inputs
+        and schema is not None
+        and result is not None
+        and inputs.keys() >= set(dataset.inputs)
+        and _is_followed(dataset, schema, result)
+    ):
+        # Before the canonical form, which changes the tree, so that one parse is enough for both.
+        meant = _meaning(dataset, list(schema), inputs)
+        own = own_fingerprint(dataset, schema, inputs.values())
+        return _followed(dataset, own, meant, schema, result, given)
     own = own_fingerprint(dataset, schema, inputs.values())
     if isinstance(dataset, SourceDataset) or not dataset.inputs:
         return Mark.opaque(own)
-    is_known = schema is not None and result is not None and inputs.keys() >= set(dataset.inputs)
-    if isinstance(dataset, SqlModel) and is_known and _is_followed(dataset, schema, result):
-        return _followed(dataset, own, schema or {}, result or {}, inputs, given)
     return Mark.opaque(digest(own, *(given[name].whole for name in dataset.inputs)))
 
 
@@ -93,7 +102,7 @@ _OWN_VALUES = frozenset(
 their rows stay."""
 
 
-def _is_followed(model: SqlModel, schema: _Columns | None, result: _Columns | None) -> bool:
+def _is_followed(model: SqlModel, schema: _Columns, result: _Columns) -> bool:
     """Whether what a model's contract does is told column by column. (A row rule that fails the
     build, as it does if it says nothing else, or only warns, changes no row.)"""
     said = json.loads(model.contract.meaning())
@@ -110,19 +119,18 @@ def _is_followed(model: SqlModel, schema: _Columns | None, result: _Columns | No
         and all(rule.get("otherwise", "fail") in ("fail", "warn") for rule in said["rules"])
         and not expressions
         and all(column.keys() <= _OWN_VALUES for column in said["columns"])
-        and [name.lower() for name in schema or ()] == [name.lower() for name in result or ()]
+        and [name.lower() for name in schema] == [name.lower() for name in result]
     )
 
 
 def _followed(
     model: SqlModel,
     own: str,
+    meant: Meaning,
     schema: _Columns,
     result: _Columns,
-    inputs: Mapping[DatasetName, _Columns],
     given: Mapping[DatasetName, Mark],
 ) -> Mark:
-    meant = _meaning(model, list(schema), inputs)
     said = {each["name"].lower(): each for each in json.loads(model.contract.meaning())["columns"]}
     columns = {}
     judged = [name.lower() for name in model.contract.key]
@@ -162,7 +170,14 @@ def _meaning(
     )
     if found := _meaning_told(entries.get(known), names):
         return found
-    meant = meaning(model.query.text, schemas, names, nested=nested, functions=functions)
+    meant = meaning(
+        model.query.text,
+        schemas,
+        names,
+        nested=nested,
+        functions=functions,
+        form=model.query.form,
+    )
     entries.put(known, [part.told for part in (meant.rows, *meant.columns.values())])
     return meant
 

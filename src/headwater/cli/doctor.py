@@ -153,11 +153,10 @@ def _removed_datasets(opened: OpenProject, state: State) -> Finding:
 
 
 def _quarantine(lake: Lake) -> Finding:
-    row = lake.con.execute(
+    ((rows, datasets),) = lake.rows(
         f"SELECT count(*), count(DISTINCT dataset) FROM {CURRENT_QUARANTINE}",
         [lake.environment],
-    ).fetchone()
-    rows, datasets = row or (0, 0)
+    )
     if not rows:
         return _finding("lake", "quarantine", Grade.OK, "empty")
     text = f"{counted(rows, 'row')} of {counted(datasets, 'dataset')}"

@@ -43,7 +43,10 @@ def command(
     )
     found = answer.known()
     if found is None:
-        from headwater.api import open_project  # late: an answer that is known takes none of it
+        from headwater.engine import ahead  # late: an answer that is known takes none of it
+
+        ahead.begin()
+        from headwater.api import open_project
         from headwater.run.watched import watched
 
         opened = open_project(project, variables=variables, environment=environment)

@@ -34,6 +34,4 @@ def fetch(
 ) -> list[dict[str, Any]]:
     """The rows of a query over the state tables of a project's lake, read-only."""
     with read_lake(project, environment) as lake:
-        result = lake.con.execute(sql, list(parameters))
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return lake.records(sql, parameters)

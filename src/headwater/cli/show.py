@@ -187,14 +187,14 @@ def _show_failed(
 def _broken_rules(lake: Lake, name: DatasetName) -> list[dict[str, Any]]:
     """The row rules that the dataset's newest step broke. A landing records those alone, so a
     step without any was clean."""
-    rows = lake.con.execute(
+    rows = lake.rows(
         "SELECT run_id, check_name, remedy, sum(failed_rows), any_value(sample), max(checked_at) "
-        "FROM lake.headwater.checks WHERE dataset = $1 AND status = 'broken' "
+        "FROM lake.headwater.checks WHERE dataset = ? AND status = 'broken' "
         "AND fingerprint IS NULL AND run_id = (SELECT max_by(run_id, started_at) "
-        "FROM lake.headwater.steps WHERE dataset = $1) "
+        "FROM lake.headwater.steps WHERE dataset = ?) "
         "GROUP BY run_id, check_name, remedy ORDER BY sum(failed_rows) DESC, check_name",
-        [str(name)],
-    ).fetchall()
+        [str(name), str(name)],
+    )
     return [
         {
             "run_id": row[0],

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from headwater.sql.parsing import parse_text
 from headwater.sql.quote import ident
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
@@ -122,8 +122,8 @@ def parse_type(text: str) -> Type:
     'STRUCT("city" VARCHAR, "tags" VARCHAR[])'
     """
     try:
-        cast = sqlglot.parse_one(f"CAST(NULL AS {text})", read="duckdb")
-    except SqlglotError as error:
+        cast = parse_text(f"CAST(NULL AS {text})")
+    except (SqlglotError, RecursionError) as error:
         raise ValueError(f"unknown type {text!r}") from error
     if not isinstance(cast, exp.Cast) or not isinstance(cast.to, exp.DataType):
         raise ValueError(f"unknown type {text!r}")

@@ -31,19 +31,23 @@ class Limits:
 
 def connect(limits: Limits | None = None) -> duckdb.DuckDBPyConnection:
     """A new in-memory DuckDB."""
-    limits = limits or Limits()
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "python_enable_replacements": "false",
-        "memory_limit": memory_limit_of(limits),
     }
-    if limits.threads:
-        config["threads"] = limits.threads
-    if limits.spill_folder:
-        config["temp_directory"] = str(limits.spill_folder)
     con = duckdb.connect(":memory:", config=config)
     con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    limit(con, limits or Limits())
     return con
+
+
+def limit(con: duckdb.DuckDBPyConnection, limits: Limits) -> None:
+    """Say what a session may use."""
+    con.execute(f"SET memory_limit = {literal(memory_limit_of(limits))}")
+    if limits.threads:
+        con.execute(f"SET threads = {int(limits.threads)}")
+    if limits.spill_folder:
+        con.execute(f"SET temp_directory = {quote_path(limits.spill_folder)}")
 
 
 def memory_limit_of(limits: Limits) -> str:

@@ -16,7 +16,7 @@ from headwater.lake.query import describe_schema
 from headwater.lake.state import Position
 from headwater.names import DatasetName
 from headwater.sql.quote import columns as column_list
-from headwater.sql.quote import dotted
+from headwater.sql.quote import dotted, filled
 
 CheckKey = tuple[str | None, str]
 """The dataset in whose contract a check stands (None: in none) and its code."""
@@ -108,11 +108,12 @@ def newest_results(lake: Lake) -> dict[CheckKey, CheckResult]:
 
 def broken_rules(con: duckdb.DuckDBPyConnection, dataset: DatasetName) -> set[str]:
     """The row rules of a dataset whose newest result is that they were broken."""
-    rows = con.execute(
+    sql = filled(
         "SELECT check_name FROM lake.headwater.checks WHERE dataset = ? AND fingerprint IS NULL "
         "GROUP BY check_name HAVING max_by(status, checked_at) = 'broken'",
         [str(dataset)],
-    ).fetchall()
+    )
+    rows = con.execute(sql).fetchall()
     return {row[0] for row in rows}
 
 
@@ -131,23 +132,23 @@ def text_of(positions: Mapping[DatasetName, Position]) -> str:
 def rows_released_before(lake: Lake, name: DatasetName, position: Position) -> int | None:
     """The rows that a dataset had in the newest release of it other than `position`; None where
     there is no such release."""
-    row = lake.con.execute(
+    rows = lake.rows(
         "SELECT b.row_count FROM lake.headwater.release_names r JOIN lake.headwater.builds b "
         "USING (dataset, built_table, snapshot_id) WHERE r.environment = ? AND r.dataset = ? "
         "AND NOT (r.built_table = ? AND r.snapshot_id = ?) ORDER BY r.release_id DESC LIMIT 1",
         [lake.environment, str(name), position.table, position.snapshot_id],
-    ).fetchone()
-    return int(row[0]) if row else None
+    )
+    return int(rows[0][0]) if rows else None
 
 
 def rows_at(lake: Lake, name: DatasetName, position: Position) -> int | None:
     """The rows that a dataset had at a position, as its build recorded them."""
-    row = lake.con.execute(
+    rows = lake.rows(
         "SELECT row_count FROM lake.headwater.builds WHERE dataset = ? AND built_table = ? "
         "AND snapshot_id = ?",
         [str(name), position.table, position.snapshot_id],
-    ).fetchone()
-    return int(row[0]) if row else None
+    )
+    return int(rows[0][0]) if rows else None
 
 
 def place(lake: Lake, name: DatasetName, position: Position, hidden: Collection[str] = ()) -> None:

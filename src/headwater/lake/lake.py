@@ -21,8 +21,8 @@ from typing import Any
 
 import duckdb
 
-from headwater.engine import extensions
-from headwater.engine.session import Limits, connect, quote_path
+from headwater.engine.ahead import lake_session
+from headwater.engine.session import Limits, quote_path
 from headwater.errors import HeadwaterError, LakeError, LakeLocked, LakeTooNew, LakeTooOld, NoLake
 from headwater.folder import CATALOG
 from headwater.lake.catalog import copy_catalog
@@ -40,7 +40,7 @@ from headwater.lake.state import (
     State,
 )
 from headwater.names import PROD, DatasetName
-from headwater.sql.quote import dotted, ident, literal
+from headwater.sql.quote import Literal, dotted, filled, ident, literal
 
 _METADATA = "__ducklake_metadata_lake"
 """Where DuckLake attaches its own catalog's tables."""
@@ -118,8 +118,7 @@ class Lake:
                 (folder / ".gitignore").write_text("*\n")
             except OSError as error:
                 raise unwritable(folder, error) from error
-            con = connect(limits)
-            extensions.load(con, *extensions.LAKE)
+            con = lake_session(limits)
             lake = cls(con, folder, locks, environment)
             is_new = not catalog.exists()
             lake._attach(catalog, read_only=False)
@@ -151,8 +150,7 @@ class Lake:
             raise NoLake("there is no lake yet", where=str(folder), hint="`headwater run` makes it")
         limits = limits or Limits()
         spill = Path(tempfile.gettempdir()) / f"headwater-{os.getpid()}"
-        con = connect(replace(limits, spill_folder=spill))
-        extensions.load(con, *extensions.LAKE)
+        con = lake_session(replace(limits, spill_folder=spill))
         lake = cls(con, folder, Locks(folder / "locks", 0), environment)
         lake._attach(file, read_only=True)
         try:
@@ -290,7 +288,7 @@ class Lake:
 
     def _refuse_strangers(self) -> None:
         # One look: another process may make the lake between two.
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT bool_or(table_name = 'lake_format') FROM {_METADATA}.ducklake_table"
         )
         if rows[0][0] is False:
@@ -302,20 +300,21 @@ class Lake:
 
     # ---- reading
 
-    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Sequence[Literal] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query; a value for each `?` in it."""
         try:
-            return self.con.execute(sql, parameters).fetchall()
+            return self.con.execute(filled(sql, values)).fetchall()
         except duckdb.Error as error:
             raise _explain(error, self.folder) from error
 
     def snapshot_id(self) -> int:
         """The newest snapshot; inside a reading or a commit, the one that it is pinned to."""
-        return int(self._rows("SELECT id FROM lake.current_snapshot()")[0][0])
+        return int(self.rows("SELECT id FROM lake.current_snapshot()")[0][0])
 
     def newest_snapshot_id(self) -> int:
         """The same outside of readings and commits. Costs 1 ms; the other one, after a commit,
         also reads which tables there are."""
-        rows = self._rows(f"SELECT max(snapshot_id) FROM {_METADATA}.ducklake_snapshot")
+        rows = self.rows(f"SELECT max(snapshot_id) FROM {_METADATA}.ducklake_snapshot")
         return int(rows[0][0])
 
     @contextmanager
@@ -360,7 +359,7 @@ class Lake:
         environment   by default that of this lake.
         """
         upto = "" if release_id is None else f" AND release_id <= {int(release_id)}"
-        rows = self._rows(
+        rows = self.rows(
             "SELECT release_id, dataset, built_table, snapshot_id, held_by FROM "
             f"lake.headwater.release_names WHERE environment = ?{upto} "
             "QUALIFY row_number() OVER (PARTITION BY dataset ORDER BY release_id DESC) = 1",
@@ -380,7 +379,7 @@ class Lake:
     def newest_release_id(self) -> int:
         """The number of the newest release; 0 without one. Also of a lake that is still to be
         migrated. Within an open reading or commit."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT coalesce(max(release_id), 0) FROM lake.headwater.releases "
             "WHERE environment = ?",
             [self.environment],
@@ -390,7 +389,7 @@ class Lake:
     def releases(self, environment: str = "") -> dict[int, int]:
         """Each release's number -> that of the release whose names it has: its own, but for one
         that went back, or moved nothing. Within an open reading or commit."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT release_id, coalesce(rolled_back_to, release_id) FROM lake.headwater.releases "
             "WHERE environment = ? ORDER BY release_id",
             [environment or self.environment],
@@ -399,7 +398,7 @@ class Lake:
 
     def renamed_to(self, name: DatasetName) -> DatasetName | None:
         """What a dataset was renamed to: whoever has taken its built table over."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT max_by(dataset, built_at) FROM lake.headwater.builds WHERE built_table IN "
             "(SELECT max_by(built_table, built_at) FROM lake.headwater.builds WHERE dataset = ?)",
             [str(name)],
@@ -409,7 +408,7 @@ class Lake:
 
     def build_at(self, name: DatasetName, position: Position) -> Build | None:
         """The build of a dataset that ended at a position; None: there was none."""
-        rows = self._records(
+        rows = self.records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
             "run_id, built_at FROM lake.headwater.builds WHERE dataset = ? AND built_table = ? "
             "AND snapshot_id = ? ORDER BY built_at DESC LIMIT 1",
@@ -419,7 +418,7 @@ class Lake:
 
     def set_aside(self, build: Build) -> int:
         """How many rows of its query a build did not take."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT coalesce(sum(quarantined + deduplicated + dropped), 0) "
             "FROM lake.headwater.ledger WHERE dataset = ? AND run_id = ?",
             [str(build.dataset), build.run_id],
@@ -428,7 +427,7 @@ class Lake:
 
     def environments(self) -> dict[str, int]:
         """The environments that have names -> how many."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT environment, count(*) FROM (SELECT environment, dataset, "
             "max_by(built_table IS NOT NULL, release_id) AS is_there "
             "FROM lake.headwater.release_names GROUP BY ALL) WHERE is_there "
@@ -439,12 +438,12 @@ class Lake:
 
     def tables_elsewhere(self) -> frozenset[str]:
         """The built tables that other environments have, and this one does not."""
-        rows = self._rows(ELSEWHERE, [self.environment])
+        rows = self.rows(ELSEWHERE, [self.environment])
         return frozenset(row[0] for row in rows)
 
     def based_on(self, environment: str) -> int:
         """The release of prod that an environment's newest release was made from; 0: none."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT max_by(based_on, release_id) FROM lake.headwater.releases "
             "WHERE environment = ?",
             [environment],
@@ -455,7 +454,7 @@ class Lake:
         """Everything that any environment's names have pointed at since a moment, UTC without a
         zone: what they did then, and what later releases moved them to. Of rows that were pinned
         to a newer snapshot, that one."""
-        rows = self._rows(
+        rows = self.rows(
             "WITH moves AS (SELECT n.environment, n.dataset, n.built_table, n.snapshot_id, "
             "lead(r.released_at) OVER (PARTITION BY n.environment, n.dataset "
             "ORDER BY n.release_id) AS left_at FROM lake.headwater.release_names n "
@@ -470,7 +469,7 @@ class Lake:
 
     def moved_on(self) -> dict[Position, Position]:
         """Positions that were given up for a newer snapshot with the same rows -> the newest."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT built_table, snapshot_id, max(newest) FROM (SELECT built_table, snapshot_id, "
             "max(snapshot_id) OVER (PARTITION BY built_table, run_id, step) AS newest "
             "FROM lake.headwater.builds) WHERE newest > snapshot_id GROUP BY ALL"
@@ -487,13 +486,13 @@ class Lake:
 
     def ever_named(self) -> frozenset[DatasetName]:
         """The datasets that have, or had, a name in any environment."""
-        rows = self._rows("SELECT DISTINCT dataset FROM lake.headwater.release_names")
+        rows = self.rows("SELECT DISTINCT dataset FROM lake.headwater.release_names")
         return frozenset(DatasetName.parse(row[0]) for row in rows)
 
     def snapshots(self) -> dict[int, datetime]:
         """The snapshots that are there -> when they were made, UTC without a zone."""
         return dict(
-            self._rows(
+            self.rows(
                 "SELECT snapshot_id, make_timestamp(epoch_us(snapshot_time)) "
                 "FROM lake.snapshots() ORDER BY snapshot_id"
             )
@@ -501,7 +500,7 @@ class Lake:
 
     def built_views(self) -> frozenset[str]:
         """The built tables that are views: they are computed where they are read."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT view_name FROM {_METADATA}.ducklake_view v "
             f"JOIN {_METADATA}.ducklake_schema s USING (schema_id) "
             "WHERE s.schema_name = 'built' AND v.end_snapshot IS NULL"
@@ -516,10 +515,10 @@ class Lake:
         """
         if snapshots:
             listed = ", ".join(str(int(number)) for number in snapshots)
-            self._rows(
+            self.rows(
                 f"SELECT count(*) FROM ducklake_expire_snapshots('lake', versions => [{listed}])"
             )
-        rows = self._rows(
+        rows = self.rows(
             "SELECT count(*) FROM ducklake_cleanup_old_files('lake', cleanup_all => true)"
         )
         return int(rows[0][0])
@@ -527,7 +526,7 @@ class Lake:
     def history(self) -> dict[tuple[DatasetName, str], int]:
         """(name, built table) -> the newest release of the environment that moved the name to it,
         rollbacks aside."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT n.dataset, n.built_table, max(n.release_id) "
             "FROM lake.headwater.release_names n JOIN lake.headwater.releases r "
             "USING (environment, release_id) WHERE environment = ? "
@@ -537,7 +536,7 @@ class Lake:
         return {(DatasetName.parse(name), table): release for name, table, release in rows}
 
     def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
-        rows = self._records(
+        rows = self.records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
             f"run_id, built_at FROM {_standing('builds', 'built_at')} "
             "QUALIFY row_number() OVER "
@@ -547,7 +546,7 @@ class Lake:
         return {(build.dataset, build.position.table): build for build in builds}
 
     def _newest_files(self) -> dict[tuple[str, str], LandedFile]:
-        rows = self._records(
+        rows = self.records(
             "SELECT dataset, built_table, file_id, version, path, status, reason, size_bytes, "
             f"modified_at, content_hash, records FROM {_standing('files', 'seen_at')} "
             "QUALIFY row_number() OVER (PARTITION BY built_table, path "
@@ -555,8 +554,9 @@ class Lake:
         )
         return {(file.built_table, file.path): file for file in map(LandedFile.of, rows)}
 
-    def _records(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        rows = self._rows(sql, parameters)
+    def records(self, sql: str, values: Sequence[Literal] = ()) -> list[dict[str, Any]]:
+        """The same, by column."""
+        rows = self.rows(sql, values)
         names = [column[0] for column in self.con.description or ()]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -670,7 +670,7 @@ class Lake:
         known = {
             Path(row[0]).name
             for table in (*tables, "ducklake_files_scheduled_for_deletion")
-            for row in self._rows(f"SELECT path FROM {_METADATA}.{table}")
+            for row in self.rows(f"SELECT path FROM {_METADATA}.{table}")
         }
         for file in files:
             if file.name not in known:

@@ -19,6 +19,7 @@ from headwater.lake.lake import Lake
 from headwater.lake.ledger import Ledger
 from headwater.lake.state import Build, Position
 from headwater.names import DatasetName
+from headwater.sql.quote import filled
 
 PREWRITTEN_ROWS = 250_000
 """A result with more rows is written as Parquet while it is computed; its commit only
@@ -161,11 +162,12 @@ def record_rename(commit: Commit, identity: StepIdentity, build: Build) -> None:
 def again_row(lake: Lake | Commit, before: Build, build: Build) -> dict[str, Any]:
     """A row of `headwater.builds` that says something else of what was built `before`, by whoever
     built it then."""
-    definition, step = lake.con.execute(
+    sql = filled(
         "SELECT max_by(definition, built_at), max_by(step, built_at) "
         "FROM lake.headwater.builds WHERE dataset = ? AND built_table = ?",
         [str(before.dataset), before.position.table],
-    ).fetchone() or (None, None)
+    )
+    definition, step = lake.con.execute(sql).fetchone() or (None, None)
     return {
         "dataset": str(build.dataset),
         "built_table": build.position.table,

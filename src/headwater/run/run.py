@@ -696,14 +696,20 @@ class _Run:
         identity: StepIdentity | None = None
         lock: FileLock | None = None
         try:
-            lock = self.lock(name)
+            if name in self.renames.values():
+                lock = self.lock(name)  # nobody else works on it while it is taken over
+            self.look_again()
             decision, mark = self.decide(model)
+            if decision.position is None and lock is None:
+                lock = self.lock(name)  # whoever had it may have built it meanwhile
+                decision, mark = self.decide(model)
             step.reason = decision.reason
             table = self.table(name, mark)
             if decision.position:
                 self.positions[name] = decision.position
                 self.note_schema(model, _types(self.state.builds[name, table].columns))
-                lock.release()
+                if lock:
+                    lock.release()
                 return
             self.observer.started(name, "build", decision.reason)
             step.notes += [
@@ -713,6 +719,7 @@ class _Run:
             ]
             identity = self.identity(name, table, mark, decision.action, decision.reason)
             build = self.compute(model, identity)
+            assert lock is not None
             self.group.add(build, lock)
             step.status = "done"
             step.seconds = time.monotonic() - started

@@ -24,6 +24,8 @@ from sqlglot import ErrorLevel, Token, TokenType, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 
+from headwater.sql.parsing import parse
+
 
 class _Verbatim(DuckDB):
     """DuckDB's dialect with the paths of JSON as they are written: 'a.b' is not '$.a.b'."""
@@ -34,32 +36,26 @@ class _Verbatim(DuckDB):
 
 _DUCKDB = _Verbatim()
 _READ = DuckDB.parser_class
+_WITH_SYNTAX = frozenset(
+    (
+        *("FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "LAG", "LEAD"),  # IGNORE NULLS
+        *("PERCENTILE_CONT", "PERCENTILE_DISC"),  # WITHIN GROUP
+        *("CAST", "TRY_CAST", "EXTRACT", "OVERLAY", "POSITION", "SUBSTRING", "TRIM"),
+        *("GROUP_CONCAT", "LISTAGG", "STRING_AGG"),
+        "COLUMNS",  # *COLUMNS(…)
+    )
+)
+"""Functions that have a syntax of their own: as calls of what is not known they would not parse."""
+_CALLS = frozenset((*_READ.FUNCTIONS, *_READ.FUNCTION_PARSERS)) - _WITH_SYNTAX
+_PLAIN_CALLS = _CALLS - set(_READ.NO_PAREN_FUNCTION_PARSERS)
+"""What is a plain call where it is not quoted."""
+_MARK = "\ue000"
+"""Behind the name of a function, so that the parser does not know it."""
 
-
-class _Parser(_READ):  # type: ignore[valid-type,misc]
-    """Knows only those functions that have a syntax of their own."""
-
-    FUNCTIONS = {  # noqa: RUF012
-        name: _READ.FUNCTIONS[name]
-        for name in (
-            *("FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "LAG", "LEAD"),  # IGNORE NULLS
-            *("PERCENTILE_CONT", "PERCENTILE_DISC"),  # WITHIN GROUP
-            "COLUMNS",  # *COLUMNS(…)
-        )
-    }
-    FUNCTION_PARSERS = {  # noqa: RUF012
-        name: _READ.FUNCTION_PARSERS[name]
-        for name in (
-            *("CAST", "TRY_CAST", "EXTRACT", "OVERLAY", "POSITION", "SUBSTRING", "TRIM"),
-            *("GROUP_CONCAT", "LISTAGG", "STRING_AGG"),
-        )
-    }
-
-
-CALLED_BY_SYNTAX = frozenset(
-    name.lower() for name in (*_Parser.FUNCTIONS, *_Parser.FUNCTION_PARSERS, "IF")
-) | frozenset(token.name.lower() for token in _READ.NO_PAREN_FUNCTIONS)
-"""Functions that are no plain calls in a tree of `read_tree`."""
+CALLED_BY_SYNTAX = frozenset(name.lower() for name in (*_WITH_SYNTAX, "IF")) | frozenset(
+    token.name.lower() for token in _READ.NO_PAREN_FUNCTIONS
+)
+"""Functions that are no plain calls in a tree of a `Form`."""
 _WORDS = frozenset(word.lower() for word in DuckDB.tokenizer_class.KEYWORDS) | frozenset(
     DuckDB.generator_class.RESERVED_KEYWORDS
 )
@@ -91,43 +87,63 @@ def canonical(text: str, *, names_count: bool = False, nested: Iterable[str] = (
     >>> canonical('select T.A from s.x as t where (b>1) and T.a = 2 -- why')
     'SELECT _t0_0.a FROM s.x AS _t0_0 WHERE _t0_0.a = 2 AND b > 1'
     """
-    tokens = _DUCKDB.tokenizer().tokenize(text)
-    try:
-        if _has_bare_fraction(tokens):
-            raise AsWritten
-        nodes = _read(text, tokens)
-        tree = nodes[0]
-        reader = _Reader(others={name.lower() for name in nested})
+    return Form(text).canonical(names_count=names_count, nested=nested)
+
+
+class Form:
+    """The tree of a query, with what means the same made one; not for SQL to be made of. Parsed
+    once for all that looks at it, and once more after what changes it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._nodes: list[exp.Expr] | None = None
+
+    @property
+    def tree(self) -> exp.Expr:
+        """To be looked at. Raises AsWritten where its very words count, and what sqlglot raises."""
+        return self._read()[0]
+
+    def take(self) -> exp.Expr:
+        """The same, to be changed."""
+        return self._take()[0]
+
+    def _read(self) -> list[exp.Expr]:
+        if self._nodes is None:
+            tokens = _DUCKDB.tokenizer().tokenize(self.text)
+            if _has_bare_fraction(tokens):
+                raise AsWritten
+            self._nodes = _read(self.text, tokens)
+        return self._nodes
+
+    def _take(self) -> list[exp.Expr]:
+        nodes, self._nodes = self._read(), None
+        return nodes
+
+    def canonical(self, *, names_count: bool = False, nested: Iterable[str] = ()) -> str:
+        """The canonical form: see there."""
         try:
-            reader.query(tree, None, {}, 0, is_named=names_count)
-        except _NamesStay:
-            reader.all_stay = True
-        reader.rename()
-        generator = _DUCKDB.generator(comments=False, unsupported_level=ErrorLevel.RAISE)
-        _sort_conditions(nodes, generator)
-        meant = hash(tree)
-        found = str(generator.generate(tree, copy=False))
-        # What sqlglot drops in silence when it writes, it cannot read again.
-        if hash(_read(found, _DUCKDB.tokenizer().tokenize(found))[0]) != meant:
-            raise AsWritten
-        return found
-    except (AsWritten, SqlglotError, RecursionError):
-        return _as_written(text, tokens)
-
-
-def read_tree(text: str) -> exp.Expr:
-    """The tree of a query, with what means the same made one; not for SQL to be made of.
-
-    Raises AsWritten where its very words count, and what sqlglot raises.
-    """
-    tokens = _DUCKDB.tokenizer().tokenize(text)
-    if _has_bare_fraction(tokens):
-        raise AsWritten
-    return _read(text, tokens)[0]
+            nodes = self._take()
+            tree = nodes[0]
+            reader = _Reader(others={name.lower() for name in nested})
+            try:
+                reader.query(tree, None, {}, 0, is_named=names_count)
+            except _NamesStay:
+                reader.all_stay = True
+            reader.rename()
+            generator = _DUCKDB.generator(comments=False, unsupported_level=ErrorLevel.RAISE)
+            _sort_conditions(nodes, generator)
+            meant = hash(tree)
+            found = str(generator.generate(tree, copy=False))
+            # What sqlglot drops in silence when it writes, it cannot read again.
+            if hash(_read(found, _DUCKDB.tokenizer().tokenize(found))[0]) != meant:
+                raise AsWritten
+            return found
+        except (AsWritten, SqlglotError, RecursionError):
+            return _as_written(self.text, _DUCKDB.tokenizer().tokenize(self.text))
 
 
 def rename(tree: exp.Expr, nested: Iterable[str] = ()) -> None:
-    """Give relations and CTEs of a tree of `read_tree` names that follow from their places, if
+    """Give relations and CTEs of a tree of a `Form` names that follow from their places, if
     what each name means is certain."""
     reader = _Reader(others={name.lower() for name in nested})
     try:
@@ -139,13 +155,38 @@ def rename(tree: exp.Expr, nested: Iterable[str] = ()) -> None:
 
 def _read(text: str, tokens: list[Token]) -> list[exp.Expr]:
     """The nodes of a query's tree, outer ones before inner ones."""
-    (tree,) = _Parser(dialect=_DUCKDB).parse(tokens, text)
+    if _MARK in text:
+        raise AsWritten
+    _mark_calls(tokens)
+    tree = parse(tokens, text, dialect=_DUCKDB)
     if tree is None:
         raise AsWritten
     nodes = list(tree.walk())
     for node in nodes:
         _unify(node)
     return nodes
+
+
+def _mark_calls(tokens: Sequence[Token]) -> None:
+    """Make the parser take functions for what it does not know, but those with a syntax of their
+    own. (A parser class that knows fewer cannot be: compiled, as sqlglot may be, it has no heirs.)
+    """
+    before = TokenType.COMMA
+    for token, after in pairwise(tokens):
+        if (
+            after.token_type is TokenType.L_PAREN
+            and token.token_type in _READ.FUNC_TOKENS
+            and token.text.upper() in (_CALLS if token.token_type in _QUOTED else _PLAIN_CALLS)
+            and before not in _NO_CALL_AFTER
+            and not (token.token_type is TokenType.REPLACE and before in _ENDS)  # * REPLACE (…)
+        ):
+            token.text += _MARK
+        before = token.token_type
+
+
+_QUOTED = (TokenType.IDENTIFIER,)
+_NO_CALL_AFTER = (TokenType.DCOLON, TokenType.ALIAS)  # a type, a name
+_ENDS = (TokenType.STAR, TokenType.R_PAREN, TokenType.VAR, TokenType.IDENTIFIER)
 
 
 class AsWritten(Exception):
@@ -167,6 +208,9 @@ def _has_bare_fraction(tokens: Sequence[Token]) -> bool:
 
 def _unify(node: exp.Expr) -> None:
     """Make one of what means the same, and two of what sqlglot would write alike."""
+    name = node.args.get("this")
+    if isinstance(name, str) and name.endswith(_MARK):
+        node.set("this", name[:-1])
     if isinstance(node, exp.Identifier):
         name = node.name
         if node.args.get("quoted") and _PLAIN.fullmatch(name) and name.lower() not in _WORDS:

@@ -11,12 +11,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sqlglot import exp
-from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 
+from headwater.sql.parsing import DUCKDB, parse_text
 from headwater.sql.quote import literal
-
-_DUCKDB = DuckDB()
 
 NO_TIME = "the time is asked for, and it is not said what time it is"
 """How a query fails that asks the time while it is not known."""
@@ -78,7 +76,7 @@ def passes_by(tree: exp.Expr) -> bool:
     return any(
         isinstance(node, exp.Dot)
         and isinstance(node.expression, exp.Expr)
-        and node.sql(_DUCKDB).lower().startswith("system.")
+        and node.sql(DUCKDB).lower().startswith("system.")
         and _asks(node.expression)
         for node in tree.walk()
     )
@@ -86,14 +84,14 @@ def passes_by(tree: exp.Expr) -> bool:
 
 def any_asks_time(expressions: Iterable[str]) -> bool:
     """Whether any of some expressions over the columns of a row does."""
-    return any(asks_time(tree) for text in expressions for tree in _trees(text))
+    return any(asks_time(tree) for text in expressions if (tree := _tree(text)))
 
 
-def _trees(text: str) -> list[exp.Expr]:
+def _tree(text: str) -> exp.Expr | None:
     try:
-        return [tree for tree in _DUCKDB.parse_into(exp.Condition, text) if tree is not None]
+        return parse_text(text, exp.Condition)
     except SqlglotError:
-        return []
+        return None
 
 
 def _asks(node: exp.Expr) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sqlglot import exp
-from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 
-_DUCKDB = DuckDB()
+from headwater.sql.parsing import DUCKDB
+
 _MOST = 60
 _CLAUSES = {
     "from_": "FROM",
@@ -36,7 +36,7 @@ def difference(before: str, after: str) -> tuple[str, ...]:
     ('revenue: sum(fare) -> sum(fare + tip)',)
     """
     try:
-        (old,), (new,) = _DUCKDB.parse(before), _DUCKDB.parse(after)
+        (old,), (new,) = DUCKDB.parse(before), DUCKDB.parse(after)
     except (SqlglotError, ValueError):
         return ()
     if old is None or new is None or _text(old) == _text(new):
@@ -87,7 +87,7 @@ def _clause(select: exp.Select, key: str) -> str:
 
 
 def _text(node: exp.Expr) -> str:
-    return _DUCKDB.generate(node, comments=False, normalize_functions="lower")
+    return DUCKDB.generate(node, comments=False, normalize_functions="lower")
 
 
 def _short(text: str) -> str:

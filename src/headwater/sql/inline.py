@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
-from sqlglot.dialects.duckdb import DuckDB
 
 from headwater.sql.faults import SqlError
 from headwater.sql.functions import FunctionText
+from headwater.sql.parsing import DUCKDB, parse_text
 from headwater.sql.query import Query
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import ident
-
-_DUCKDB = DuckDB()
 
 
 def inlined(
@@ -54,11 +52,11 @@ class _Writer:
 
     def mark(self, sql: str) -> exp.Identifier:
         name = exp.to_identifier(f"headwater:{len(self.marked)}:", quoted=True)
-        self.marked[_DUCKDB.generate(name)] = sql
+        self.marked[DUCKDB.generate(name)] = sql
         return name
 
     def finish(self, tree: exp.Expr) -> str:
-        sql = _DUCKDB.generate(tree, comments=False)
+        sql = DUCKDB.generate(tree, comments=False)
         for mark in reversed(self.marked):  # those that hold others were marked after them
             sql = sql.replace(mark, self.marked[mark])
         return sql
@@ -87,7 +85,7 @@ class _Writer:
         for node in list(tree.find_all(exp.Table)):
             called = node.this
             if isinstance(called, exp.Anonymous) and called.name.lower() in self.functions:
-                name, sql = called.name, f"({_DUCKDB.generate(self.body(called))})"
+                name, sql = called.name, f"({DUCKDB.generate(self.body(called))})"
             elif isinstance(called, exp.Identifier) and node.db:
                 name, sql = node.name, self.table(node.db.lower(), node.name.lower())
                 replaced.add((node.db.lower(), node.name.lower()))
@@ -123,7 +121,7 @@ def _arguments(function: FunctionText, call: exp.Anonymous) -> dict[str, exp.Exp
             found[function.parameters[number]] = argument
     for name in function.parameters:
         if name not in found and name in function.defaults:
-            (tree,) = _DUCKDB.parse_into(exp.Condition, function.defaults[name])
+            tree = parse_text(function.defaults[name], exp.Condition)
             if tree is not None:
                 found[name] = tree
     missing = [name for name in function.parameters if name not in found]

@@ -25,7 +25,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from headwater.sql import builtin
-from headwater.sql.canonical import CALLED_BY_SYNTAX, AsWritten, canonical, read_tree, rename
+from headwater.sql.canonical import CALLED_BY_SYNTAX, AsWritten, Form, rename
 from headwater.sql.functions import FunctionText
 from headwater.sql.lineage import Schemas
 from headwater.sql.meant import (
@@ -78,6 +78,7 @@ def meaning(
     *,
     nested: Sequence[str] = (),
     functions: Mapping[str, FunctionText] = _NO_FUNCTIONS,
+    form: Form | None = None,
 ) -> Meaning:
     """What a query that parses means.
 
@@ -85,6 +86,7 @@ def meaning(
     names      the columns of its result, as binding tells them.
     nested     names of columns of these tables that hold fields, as for `canonical`.
     functions  the project's functions that it uses, also through others, by name.
+    form       that of the text, where it is at hand.
 
     Pure; a walk over the tree. What a column of a table holds, its type included, is not in it.
 
@@ -94,11 +96,12 @@ def meaning(
     >>> one.rows == two.rows, one.columns["a"] == two.columns["a"]
     (True, True)
     """
+    form = form or Form(text)
     try:
-        found, shape = _followed(text, schemas, names, nested, functions)
+        found, shape = _followed(form, schemas, names, nested, functions)
     except (Lost, AsWritten, SqlglotError, RecursionError):
         walker = _Walker(schemas, functions)
-        whole = replace(walker.everything, text=digest(canonical(text, nested=nested), walker.told))
+        whole = replace(walker.everything, text=digest(form.canonical(nested=nested), walker.told))
         fields = [replace(whole, text=digest(whole.text, f"{n}")) for n, _ in enumerate(names)]
         return Meaning(dict(zip(names, fields, strict=True)), whole)
     parts = found.parts
@@ -109,7 +112,7 @@ def meaning(
 
 
 def _followed(
-    text: str,
+    form: Form,
     schemas: Schemas,
     names: Sequence[str],
     nested: Sequence[str],
@@ -117,7 +120,7 @@ def _followed(
 ) -> tuple[Relation, str]:
     """The result of a query; and what there is of its form that the engine may go by, though it
     means nothing."""
-    tree = read_tree(text)
+    tree = form.tree
     walker = _Walker(schemas, functions)
     if walker.asks_chance(tree):
         raise Lost("chance")
@@ -129,6 +132,7 @@ def _followed(
         if isinstance(problem, Lost):
             raise
         # What is opaque is known by its text, so aliases must not count in it.
+        tree = form.take()
         rename(tree, nested)
         walker = _Walker(schemas, functions, is_lenient=True)
         found = walker.relation_of(tree, Scope(ctes={}))

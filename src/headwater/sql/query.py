@@ -15,13 +15,13 @@ from functools import cached_property
 from typing import Any
 
 from sqlglot import Token, TokenType, exp
-from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
 
 from headwater.index.entries import Entries, key
 from headwater.places import TOP, Place, place_at
-from headwater.sql.canonical import canonical
+from headwater.sql.canonical import Form
 from headwater.sql.faults import SqlError
+from headwater.sql.parsing import DUCKDB, parse, parse_text
 from headwater.sql.variables import (
     Edit,
     place_before,
@@ -37,8 +37,6 @@ _READING_FUNCTIONS = re.compile(
     r"(read_|parquet_|sniff_csv|glob$|sqlite_|postgres_|mysql_|iceberg_|delta_|ducklake_|st_read)"
 )
 _NONE: frozenset[str] = frozenset()
-# Looking a dialect up by its name costs as much as parsing a short query.
-_DUCKDB = DuckDB()
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,11 @@ class Query:
         return _is_fickle(self.tree)
 
     @cached_property
+    def form(self) -> Form:
+        """Its tree as the fingerprints look at it."""
+        return Form(self.text)
+
+    @cached_property
     def canonical(self) -> str:
         """One text for all ways of writing this query: equal texts mean the same rows."""
         # Only fingerprints need it, so a mere check does not pay for it.
@@ -105,14 +108,14 @@ class Query:
         known = key("canonical", self.text, *sorted(nested))
         found = self.entries.get(known)
         if not isinstance(found, str):
-            found = canonical(self.text, nested=nested)
+            found = self.form.canonical(nested=nested)
             self.entries.put(known, found)
         return found
 
     @property
     def first_form(self) -> str:
         """What the first version hashed: the query without comments and formatting."""
-        return _DUCKDB.generate(self.tree, comments=False, normalize=True)
+        return DUCKDB.generate(self.tree, comments=False, normalize=True)
 
 
 def split_front(text: str) -> tuple[str, int, str]:
@@ -240,12 +243,12 @@ _WHAT_FOR = {
 def statements(text: str) -> list[list[Token]]:
     """The tokens of each statement, without the semicolons. Comments are no tokens.
     Raises SqlError."""
-    tokenizer = _DUCKDB.tokenizer()
+    tokenizer = DUCKDB.tokenizer()
     try:
         tokens = tokenizer.tokenize(text)
     except TokenError as error:
-        # The cause alone tells where the text began whose end was looked for.
-        start = re.search(r":(\d+)$", str(error.__cause__))
+        # What it came from alone tells where the text began whose end was looked for.
+        start = re.search(r":(\d+)$", str(error.__context__))
         raise SqlError(
             "the query does not parse: what starts here has no end",
             place_at(text, int(start[1]) if start else len(text)),
@@ -263,7 +266,7 @@ def statements(text: str) -> list[list[Token]]:
 def _parse(text: str, tokens: list[Token]) -> exp.Expr:
     """The tree of one statement."""
     try:
-        (tree,) = _DUCKDB.parser().parse(tokens, text)
+        tree = parse(tokens, text)
     except ParseError as error:
         raise _syntax_error(text, tokens, error) from error
     except RecursionError as error:
@@ -332,12 +335,11 @@ and {meant} are those of `_expression`."""
 
 def _expression(text: str, what: str, meant: str, example: str, refusals: _Refusals) -> str:
     try:
-        trees = _DUCKDB.parse_into(exp.Condition, text)
+        tree = parse_text(text, exp.Condition)
     except (ParseError, TokenError) as error:
         raise SqlError("the expression does not parse") from error
     except RecursionError as error:
         raise SqlError("the expression is nested too deeply", hint=_IN_A_MODEL) from error
-    tree = trees[0] if len(trees) == 1 else None
     if tree is None:
         raise SqlError(meant, hint=f"such as  {example}")
     for kinds, message, hint in refusals:
@@ -345,7 +347,7 @@ def _expression(text: str, what: str, meant: str, example: str, refusals: _Refus
             raise SqlError(message.format(what=what, meant=meant), hint=hint)
     if any(not re.match(r"[A-Za-z_]", node.name) for node in tree.find_all(exp.Placeholder)):
         raise SqlError(f"{what} takes no parameters", hint="name a variable:  $since")
-    return _DUCKDB.generate(tree, copy=False, comments=False)
+    return DUCKDB.generate(tree, copy=False, comments=False)
 
 
 _ELSEWHERE = "write it as a query, in checks/NAME.sql"
@@ -387,7 +389,7 @@ def table_parts(text: str) -> tuple[str, ...]:
 
 def expression_words(text: str) -> frozenset[str]:
     """Every column that an expression spells out; of `customer.city` that is `customer`."""
-    (tree,) = _DUCKDB.parse_into(exp.Condition, text)
+    tree = parse_text(text, exp.Condition)
     if tree is None:
         return frozenset()
     return frozenset(column.parts[0].name for column in tree.find_all(exp.Column))
@@ -399,7 +401,7 @@ def expression_is_fickle(text: str) -> bool:
     >>> expression_is_fickle("max(at) > now() - INTERVAL 1 DAY")
     True
     """
-    (tree,) = _DUCKDB.parse_into(exp.Condition, text)
+    tree = parse_text(text, exp.Condition)
     return tree is not None and _is_fickle(tree)
 
 
@@ -440,12 +442,12 @@ def repeated_parts(expressions: Iterable[str]) -> tuple[frozenset[str], frozense
     """
     columns, others = Counter[str](), Counter[str]()
     for text in expressions:
-        for tree in _DUCKDB.parse_into(exp.Condition, text):
-            for node in tree.walk() if tree else ():
-                if isinstance(node, exp.Column):
-                    columns[node.parts[0].name.lower()] += 1
-                elif not isinstance(node, _LEAVES):
-                    others[_DUCKDB.generate(node, comments=False).lower()] += 1
+        tree = parse_text(text, exp.Condition)
+        for node in tree.walk() if tree else ():
+            if isinstance(node, exp.Column):
+                columns[node.parts[0].name.lower()] += 1
+            elif not isinstance(node, _LEAVES):
+                others[DUCKDB.generate(node, comments=False).lower()] += 1
     return _repeated(columns), _repeated(others)
 
 

@@ -1,6 +1,6 @@
 """What a part of a query's tree is, as far as that can be seen from it alone.
 
-Of trees as `canonical.read_tree` gives them.
+Of trees as `canonical.Form` gives them.
 """
 
 from __future__ import annotations

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sqlglot import Token, TokenType, exp
-from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import TokenError
 
 from headwater.errors import suggestion
 from headwater.places import place_at
 from headwater.sql.faults import SqlError
-
-_DUCKDB = DuckDB()
+from headwater.sql.parsing import DUCKDB, parse_text
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def put_into_tree(tree: exp.Expr, values: Mapping[str, str]) -> None:
     """Do the same in a tree; names that no variable has stay."""
     for node in list(tree.find_all(exp.Placeholder)):
         if node.name in values:
-            (value,) = _DUCKDB.parse_into(exp.Condition, values[node.name])
+            value = parse_text(values[node.name], exp.Condition)
             if value is not None:
                 node.replace(value)
 
@@ -86,7 +84,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 def _tokens(text: str) -> list[Token]:
     try:
-        return _DUCKDB.tokenizer().tokenize(text)
+        return DUCKDB.tokenizer().tokenize(text)
     except TokenError as error:
         raise SqlError("the SQL does not parse: a quote or a comment has no end") from error
 
