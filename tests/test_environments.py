@@ -7,6 +7,7 @@ import pytest
 import headwater as hw
 from headwater.errors import ReleaseRefused, UnknownEnvironment
 from headwater.names import DatasetName
+from headwater.plan.plan import Action
 from headwater.run.environments import environments
 from tests.conftest import SOURCE
 
@@ -363,6 +364,66 @@ def test_another_value_of_a_variable_is_no_old_definition(project):
     assert ask(made, "FROM m.y", "prod") == [(1, 3)]
     assert did(run(made, "prod")) == {}
     assert ask(made, "FROM m.y", "prod") == [(2, 5)]
+
+
+SAMPLED = {
+    **FILES,
+    "headwater.yaml": "name: p\nvariables: {least: 1, most: 9}\n"
+    "environments: {dev: {variables: {least: 2}}}\n",
+    "models/m/x.sql": "SELECT a, b FROM s.t WHERE a >= $least",
+}
+
+
+def test_an_environment_has_values_of_its_own(project):
+    made = project(SAMPLED)
+    assert did(run(made, "prod")).keys() == {"s.t", "m.x", "m.y", "m.alone"}
+    assert did(run(made)).keys() == {"m.x", "m.y"}
+    assert ask(made, "FROM m.y", "prod") == [(3, 6)]
+    assert ask(made, "FROM m.y") == [(2, 5)]
+    assert ask(made, "SELECT count(*) FROM m.x WHERE a > $least") == [(1,)]
+    assert ask(made, "SELECT count(*) FROM m.x WHERE a > $least", "prod") == [(2,)]
+    given = hw.open_project(made.folder, environment="dev", variables={"least": 3})
+    assert did(given.run()).keys() == {"m.x", "m.y"}
+    assert ask(made, "FROM m.y") == [(1, 3)]
+
+
+def test_what_has_other_values_in_dev_is_built_anew_where_it_is_promoted(project):
+    made = project(SAMPLED)
+    run(made, "prod")
+    run(made)
+    assert did(promote(made)) == {}
+    assert ask(made, "FROM m.y", "prod") == [(3, 6)]
+    made.write({"models/m/x.sql": "SELECT a, b FROM s.t WHERE a > $least",
+                "models/m/alone.sql": "SELECT a + 1 AS a FROM s.t"})  # fmt: skip
+    run(made)
+    assert ask(made, "FROM m.y") == [(1, 3)]
+    steps = opened(made).plan_promotion("dev").steps
+    assert [str(s.dataset) for s in steps if s.action is Action.BUILD] == ["m.x", "m.y"]
+    assert did(promote(made)).keys() == {"m.x", "m.y"}
+    assert ask(made, "FROM m.y", "prod") == [(2, 5)]
+    assert names(made)["m.alone"] == names(made, "dev")["m.alone"]
+    assert promote(made).status == "nothing"
+    made.write({"models/m/x.sql": "SELECT a, b FROM s.t WHERE a < $least"})
+    with pytest.raises(ReleaseRefused, match=r"m\.x and m\.y since dev was built"):
+        promote(made)  # dev has not built that
+    run(made)
+    assert did(promote(made)).keys() == {"m.x", "m.y"}
+
+
+def test_a_source_with_other_values_in_dev_is_landed_by_prod_itself(project):
+    source = SOURCE + "    rules:\n      - {name: least, check: a >= $least}\n"
+    made = project({**SAMPLED, "models/m/x.sql": FILES["models/m/x.sql"]}, source=source)
+    run(made, "prod")
+    run(made)
+    assert ask(made, "SELECT count(*) FROM m.alone") == [(2,)]
+    assert did(promote(made)) == {}
+    made.write({"sources/s.yaml": source.replace(">=", ">")})
+    run(made)
+    with pytest.raises(ReleaseRefused, match=r"s\.t was landed in dev with that environment's"):
+        promote(made)
+    run(made, "prod")
+    assert promote(made).status == "nothing"
+    assert ask(made, "SELECT count(*) FROM m.alone", "prod") == [(2,)]
 
 
 def test_after_a_rollback_the_folder_is_not_old(ran):

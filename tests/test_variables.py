@@ -72,6 +72,22 @@ def test_another_value_rebuilds_what_uses_it_and_nothing_else(project, variables
     assert built(report) == expected
 
 
+@pytest.mark.parametrize(
+    ("settings", "place", "message"),
+    [
+        ("{dve: {variables: {snice: 2}}}", (7, 34), "no variable 'snice'"),
+        ("{dev: {variables: {most: much}}}", (7, 34), "the variable 'most' must be integer"),
+        ("{built: {}}", (7, 16), "no name for an environment: 'built' is reserved"),
+        ("{dev: {vars: {}}}", (7, 22), "unknown key 'vars'"),
+    ],
+)
+def test_a_mistake_in_what_an_environment_has_otherwise(project, settings, place, message):
+    made = project({**FILES, "headwater.yaml": f"{SETTINGS}environments: {settings}\n"}, SOURCE)
+    mistake = check_project(made.folder)[1][0]
+    assert mistake.message.startswith(message)
+    assert (mistake.file, mistake.line, mistake.column) == ("headwater.yaml", *place)
+
+
 def test_an_idle_value_changes_nothing(project):
     made = project(FILES, source=SOURCE)
     made.run()

@@ -529,21 +529,25 @@ def _query(
 ) -> QueryResult:
     from headwater.lake.query import query
 
-    functions = _functions_of(folder, sql, given)
-    sql = _filled(settings, sql, functions, given)
+    functions = _functions_of(folder, sql, given, environment)
+    sql = _filled(settings, sql, functions, given, environment)
     lake = _known(_read_lake(folder, settings, environment))
     return query(lake, sql, allow_files=allow_files, functions=functions)
 
 
 def _filled(
-    settings: Settings, sql: str, functions: Sequence[Function], given: Mapping[str, Any]
+    settings: Settings,
+    sql: str,
+    functions: Sequence[Function],
+    given: Mapping[str, Any],
+    environment: str,
 ) -> str:
     """A query with the values of its variables. Raises QueryRefused for an unknown one, and
     ProjectMistakes for a value that is none of its type."""
     used = _variables_of(sql, functions)
     if not used:
         return sql
-    values = values_of(settings, given)
+    values = values_of(settings, given, environment)
     try:
         sql = fill(sql, literals(values))
     except SqlError as error:
@@ -579,12 +583,16 @@ def _refuse_unused(folder: Path, settings: Settings, sql: str, given: Mapping[st
         raise ProjectMistakes(mistakes)
 
 
-def _functions_of(folder: Path, sql: str, given: Mapping[str, Any]) -> tuple[Function, ...]:
+def _functions_of(
+    folder: Path, sql: str, given: Mapping[str, Any], environment: str = PROD
+) -> tuple[Function, ...]:
     """The project's functions that a query calls. Raises ProjectMistakes if one that it calls
     cannot be read."""
     if not (folder / "functions").is_dir():
         return ()
-    functions, unread, mistakes = read_functions(folder, variables=given)
+    functions, unread, mistakes = read_functions(
+        folder, variables=given, environment_name=environment
+    )
     try:
         names = called(sql)
     except SqlError:
@@ -647,7 +655,9 @@ def _read_and_bind(
 ) -> tuple[OpenProject, list[Mistake]]:
     folder = find_project(Path(path))
     entries = load_entries(likely_lake(folder))
-    project, mistakes = read_leniently(folder, variables=variables, entries=entries)
+    project, mistakes = read_leniently(
+        folder, variables=variables, entries=entries, environment_name=environment
+    )
     graph, between = analyse(project)
     bound = bind(project, graph, entries=entries)
     return OpenProject(project, graph, bound, variables or {}, environment), [

@@ -272,7 +272,7 @@ class _Judge:
                 hint = suggestion(name, list(settings.variables))
                 none = "headwater.yaml declares no `variables:`"
                 self.note(test, ("variables", name), f"no variable {name!r}", hint or none)
-            elif wrong_values(con, [Value(name, variable.type_, text_of(value), True)]):
+            elif wrong_values(con, [Value(name, variable.type_, text_of(value))]):
                 kind = variable.type_.sql.lower()
                 self.note(test, ("variables", name), f"the variable {name!r} must be {kind}")
         if len(self.mistakes) > before:

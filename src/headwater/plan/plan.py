@@ -5,7 +5,7 @@ Pure functions from what the project wants and the lake has to decisions with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -190,10 +190,8 @@ def superseded(
     reads it: these are none.
     """
     found = {}
-    excused: set[DatasetName] = set()
+    excused = with_values(graph)
     for name in graph.order:
-        if graph.datasets[name].has_variables or not excused.isdisjoint(graph.inputs[name]):
-            excused.add(name)
         table = wanted.get(name)
         if table is None or name in excused:
             continue
@@ -207,10 +205,25 @@ def superseded(
     return found
 
 
+def with_values(graph: Graph, variables: Collection[str] | None = None) -> set[DatasetName]:
+    """The datasets that the value of a variable is part of, and all that reads them.
+
+    variables   of any of these; None: of any at all.
+    """
+    found: set[DatasetName] = set()
+    for name in graph.order:
+        own = graph.datasets[name].variables
+        has_own = bool(own) if variables is None else not own.isdisjoint(variables)
+        if has_own or not found.isdisjoint(graph.inputs[name]):
+            found.add(name)
+    return found
+
+
 def conflicts(
     wanted: Mapping[DatasetName, Position],
     base: Mapping[DatasetName, Position],
     now: Mapping[DatasetName, Position],
+    own: Mapping[DatasetName, str],
 ) -> tuple[DatasetName, ...]:
     """The names of prod whose definition has changed since an environment began from it, and not
     to what the environment has: to promote it would take that change back.
@@ -218,11 +231,12 @@ def conflicts(
     wanted   the environment's names.
     base     those that prod had when it was built.
     now      those that prod has.
+    own      the built tables that prod is to have of what is not taken from the environment.
     """
     return tuple(
         name
         for name, place in sorted(now.items())
-        if place.table not in (_table_of(base, name), _table_of(wanted, name))
+        if place.table not in (_table_of(base, name), _table_of(wanted, name), own.get(name))
     )
 
 

@@ -26,7 +26,7 @@ from headwater.contract.definition import Definition, Scalar, Words
 from headwater.contract.types import Type
 from headwater.errors import Mistake, suggestion
 from headwater.folder import DEFAULT_LAKE
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName, environment_fault
 from headwater.places import KeyPath, Place, Places
 from headwater.project.mistakes import mistake_in
 from headwater.sql.functions import FunctionText
@@ -80,6 +80,13 @@ _KINDS_OF_VALUES: tuple[tuple[type, str], ...] = (
 MemoryLimit = Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$")]
 
 
+class EnvironmentSettings(Definition):
+    """What is otherwise in one environment, as `dev`."""
+
+    variables: dict[str, Scalar] = Field(default_factory=dict)
+    """Name -> its value there, in place of the variable's default."""
+
+
 class Settings(Definition):
     """`headwater.yaml`."""
 
@@ -106,6 +113,8 @@ class Settings(Definition):
         default_factory=dict
     )
     """Name -> its value, or `{type: …, default: …}`; SQL names it as `$name`."""
+    environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
+    """Name of an environment -> what is otherwise there: `{dev: {variables: {since: …}}}`."""
 
     @model_validator(mode="after")
     def _names_are_words(self) -> Self:
@@ -118,6 +127,28 @@ class Settings(Definition):
                         "name": repr(name),
                         "path": ("variables", name),
                         "hint": "use lower-case letters, digits and _, a letter first",
+                    },
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _environments_are_sound(self) -> Self:
+        for environment, settings in self.environments.items():
+            if reason := environment_fault(environment):
+                raise PydanticCustomError(
+                    "environments",
+                    "no name for an environment: {reason}",
+                    {"reason": reason, "path": ("environments", environment)},
+                )
+            for name in settings.variables.keys() - self.variables.keys():
+                raise PydanticCustomError(
+                    "environments",
+                    "no variable {name}",
+                    {
+                        "name": repr(name),
+                        "path": ("environments", environment, "variables", name),
+                        "hint": suggestion(name, list(self.variables))
+                        or "declare it under `variables:` too",
                     },
                 )
         return self
@@ -535,13 +566,16 @@ class Value:
     """What one variable stands for.
 
     text    the value as a text.
-    given   whether it was given for this command, in place of the default.
+    given   whether it was given for this command.
+    environment
+            the environment that has it in place of the default; "": it is the default.
     """
 
     name: str
     type: Type
     text: str
-    given: bool
+    given: bool = False
+    environment: str = ""
 
     @property
     def sql(self) -> str:
@@ -599,10 +633,10 @@ class Dataset:
     contract_variables: frozenset[str] = frozenset()
 
     @property
-    def has_variables(self) -> bool:
-        """Whether the value of a variable is part of what it means."""
+    def variables(self) -> frozenset[str]:
+        """The variables whose values are part of what it means."""
         of_functions = (function.text.body.variables for function in self.functions)
-        return bool(self.contract_variables.union(*of_functions))
+        return self.contract_variables.union(*of_functions)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -691,8 +725,8 @@ class SqlModel(Dataset):
     query: Query
 
     @property
-    def has_variables(self) -> bool:
-        return bool(self.query.variables) or super().has_variables
+    def variables(self) -> frozenset[str]:
+        return self.query.variables | super().variables
 
     @property
     def store(self) -> Store:
@@ -794,6 +828,8 @@ class Project:
     unread_functions
                functions with mistakes of their own: what calls them cannot be judged.
     variables  the values that they have in this opening of the project, by name.
+    environment
+               that which it was opened for.
     places     where in headwater.yaml each setting stands.
     """
 
@@ -806,6 +842,7 @@ class Project:
     functions: Mapping[str, Function] = field(default_factory=dict)
     unread_functions: frozenset[str] = frozenset()
     variables: Mapping[str, Value] = field(default_factory=dict)
+    environment: str = PROD
     places: Places = field(default=Places(), repr=False)
 
     @property

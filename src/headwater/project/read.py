@@ -15,7 +15,7 @@ from headwater.contract.contract import Contract
 from headwater.errors import Mistake, ProjectMistakes, suggestion
 from headwater.folder import SETTINGS_FILE
 from headwater.index.entries import Entries
-from headwater.names import DatasetName, fault, word_fault
+from headwater.names import PROD, DatasetName, fault, word_fault
 from headwater.places import TOP, KeyPath, Place, Places, place_at
 from headwater.project.definitions import (
     Dataset,
@@ -60,10 +60,11 @@ def read_functions(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
+    environment_name: str = PROD,
 ) -> tuple[dict[str, Function], set[str], list[Mistake]]:
     """The functions of the project in `folder`, callees first, and nothing else of it; also the
     names of those that cannot be read, and why."""
-    reader = _reader(folder, environment, variables)
+    reader = _reader(folder, environment, variables, environment_name)
     reader.settings()
     return reader.functions(), reader.unread_functions, reader.mistakes
 
@@ -84,14 +85,17 @@ def read_leniently(
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, Any] | None = None,
     entries: Entries | None = None,
+    environment_name: str = PROD,
 ) -> tuple[Project, list[Mistake]]:
     """The project with those of its datasets that can be read, and all mistakes. Settings with
     a mistake are left at their defaults.
 
-    variables   values given in place of the defaults of headwater.yaml.
+    variables   values given in place of those of headwater.yaml.
     entries     what is known of definitions that were read before.
+    environment_name
+                the environment, as `dev`, whose values the variables have otherwise.
     """
-    reader = _reader(folder, environment, variables)
+    reader = _reader(folder, environment, variables, environment_name)
     reader.entries = entries
     return reader.read()
 
@@ -102,7 +106,7 @@ def read_model_again(
     """A model of a project that is read, with other values of variables: only its file, and those
     of the functions. Also which variables it uses, through its functions too. None: with these
     values it cannot be read."""
-    reader = _reader(project.folder, None, variables)
+    reader = _reader(project.folder, None, variables, project.environment)
     reader.settings()
     functions = reader.functions()
     reader.used = set()
@@ -120,10 +124,13 @@ def read_model_again(
 
 
 def _reader(
-    folder: Path, environment: Mapping[str, str] | None, variables: Mapping[str, Any] | None
+    folder: Path,
+    environment: Mapping[str, str] | None,
+    variables: Mapping[str, Any] | None,
+    environment_name: str,
 ) -> _Reader:
     environment = os.environ if environment is None else environment
-    return _Reader(folder.resolve(), environment, variables or {})
+    return _Reader(folder.resolve(), environment, variables or {}, environment_name)
 
 
 @dataclass
@@ -131,6 +138,7 @@ class _Reader:
     folder: Path
     environment: Mapping[str, str]
     given: Mapping[str, Any] = field(default_factory=dict)
+    environment_name: str = PROD
     mistakes: list[Mistake] = field(default_factory=list)
     datasets: dict[DatasetName, Dataset] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
@@ -174,6 +182,7 @@ class _Reader:
             functions,
             frozenset(self.unread_functions),
             self.values,
+            self.environment_name,
             self.places,
         )
         if not self.mistakes:
@@ -187,7 +196,7 @@ class _Reader:
         self.take(document)
         settings = settings or Settings(name=self.folder.name or "project")
         self.places = document.places if document else Places()
-        self.values = values_of(settings, self.given)
+        self.values = values_of(settings, self.given, self.environment_name)
         self.literals = literals(self.values)
         return settings
 

@@ -13,19 +13,49 @@ from typing import Any
 from headwater.contract.values import text_of
 from headwater.errors import Mistake, suggestion
 from headwater.folder import SETTINGS_FILE
-from headwater.places import Places
-from headwater.project.definitions import Settings, Value
+from headwater.names import PROD
+from headwater.places import KeyPath, Places
+from headwater.project.definitions import Project, Settings, Value
 from headwater.project.mistakes import mistake_in
 
 
-def values_of(settings: Settings, given: Mapping[str, Any]) -> dict[str, Value]:
-    """The variables that have a value, by name."""
+def values_of(
+    settings: Settings, given: Mapping[str, Any], environment: str = PROD
+) -> dict[str, Value]:
+    """The variables that have a value, by name: the one that was given, else that of the
+    environment, else the default."""
+    there = {value.name: value for value in _values_in(settings, environment)}
     found = {}
     for name, variable in settings.variables.items():
-        value = given.get(name, variable.default)
-        if value is not None:
-            found[name] = Value(name, variable.type_, text_of(value), name in given)
+        if name in given:
+            found[name] = Value(name, variable.type_, text_of(given[name]), given=True)
+        elif name in there:
+            found[name] = there[name]
+        elif variable.default is not None:
+            found[name] = Value(name, variable.type_, text_of(variable.default))
     return found
+
+
+def values_elsewhere(settings: Settings, environment: str) -> list[Value]:
+    """The values that variables have in other environments than this one."""
+    others = [name for name in settings.environments if name != environment]
+    return [value for name in others for value in _values_in(settings, name)]
+
+
+def otherwise_in(project: Project, environment: str) -> frozenset[str]:
+    """The variables whose value headwater.yaml states for an environment, and that have another
+    one in this opening of the project."""
+    stated = _values_in(project.settings, environment)
+    return frozenset(v.name for v in stated if v.sql != project.variables[v.name].sql)
+
+
+def _values_in(settings: Settings, environment: str) -> list[Value]:
+    if environment not in settings.environments:
+        return []
+    return [
+        Value(name, settings.variables[name].type_, text_of(value), environment=environment)
+        for name, value in settings.environments[environment].variables.items()
+    ]
 
 
 def literals(values: Mapping[str, Value]) -> dict[str, str]:
@@ -58,7 +88,7 @@ def without_value(
             SETTINGS_FILE,
             places.of(("variables", name)),
             f"the variable {name!r} has no value",
-            f"give it a `default`, or --var {name}=…",
+            f"give it a `default`, a value under `environments:`, or --var {name}=…",
         )
         for name in settings.variables
         if name not in values
@@ -75,6 +105,12 @@ def unused(name: str, where: str) -> Mistake:
 def wrong_value(value: Value, text: str, places: Places) -> Mistake:
     """A value that is none of its variable's type. `text`: that of headwater.yaml."""
     kind = value.type.sql.lower()
-    path = ("variables", value.name) if value.given else ("variables", value.name, "default")
-    what = f"--var {value.name}" if value.given else f"the variable {value.name!r}"
+    path: KeyPath = ("variables", value.name)
+    what = f"the variable {value.name!r}"
+    if value.given:
+        what = f"--var {value.name}"
+    elif value.environment:
+        path = ("environments", value.environment, *path)
+    else:
+        path = (*path, "default")
     return mistake_in(text, SETTINGS_FILE, places.of(path), f"{what} must be {kind}", "")

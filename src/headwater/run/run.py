@@ -59,6 +59,7 @@ from headwater.plan.plan import (
     same_to_reader,
     standing,
     superseded,
+    with_values,
 )
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
@@ -72,6 +73,7 @@ from headwater.project.definitions import (
     input_schemas,
     is_view,
 )
+from headwater.project.variables import otherwise_in
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
 from headwater.refresh.view import ViewBuild, compute_view
 from headwater.run.checks import Checker, NotChecked
@@ -85,6 +87,7 @@ from headwater.run.refusals import (
     refuse_conflicts,
     refuse_other_definitions,
     refuse_superseded,
+    values_to_land,
 )
 from headwater.run.report import Observer, Report, Silent, StepReport
 from headwater.sources.batch import Item
@@ -197,6 +200,9 @@ class _Run:
         self.neighbours = Neighbours(self.lake, self.options.promote)
         self.schemas.update(self.bound.schemas)
         self.clock = time.monotonic()
+        others = otherwise_in(self.project, self.options.promote)
+        # What has other values of variables in the promoted environment: prod builds its own.
+        self.own = with_values(self.graph, others) if others else set()
         self.renames = renames(self.graph.datasets)
         self.gatherer = Gatherer(
             folder=self.project.folder,
@@ -250,8 +256,9 @@ class _Run:
         promote, there = self.options.promote, self.neighbours.promoted
         if not there:
             raise no_environment(promote, self.lake.environments())
-        refuse_other_definitions(self.graph, promote, wanted, there)
-        refuse_conflicts(promote, conflicts(there, self.neighbours.base, released))
+        refuse_other_definitions(self.graph, promote, wanted, there, self.own)
+        own = {name: table for name, table in wanted.items() if name in self.own}
+        refuse_conflicts(promote, conflicts(there, self.neighbours.base, released, own))
 
     def wanted_tables(self) -> dict[DatasetName, str]:
         """The built tables of the selected datasets as they are defined now, but for those whose
@@ -496,7 +503,9 @@ class _Run:
             return False
         there = self.neighbours.names(self.state).get(name)
         position = latest_of(table, (self.state.released.get(name), there))
-        if there is None or there.table != table or position is None:
+        if position is None and name in self.own:
+            raise values_to_land(self.graph, self.options.promote, name)
+        if there is None or position is None or (there.table != table and name not in self.own):
             if not self.options.promote:
                 return False  # nobody else has it so: it is this environment's to land
             raise other_definition(self.graph, self.options.promote, name)
