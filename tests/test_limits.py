@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from headwater.api import check_project, open_project
-from headwater.engine import ahead, extensions
+from headwater.engine import extensions
 from headwater.engine.limits import BuildLimits, limited
 from headwater.engine.session import Limits, connect
 from headwater.errors import ExtensionMissing, ModelFailed
@@ -83,20 +83,20 @@ def test_a_build_s_limits_hold_during_the_build_alone():
         assert settings(con) == before
 
 
-def test_a_session_that_was_made_ahead_has_the_limits_of_its_lake(tmp_path, monkeypatch):
-    ahead.begin()
+def test_a_lake_s_session_has_its_limits_and_loads_nothing_else(tmp_path, monkeypatch):
     limits = Limits(memory_limit="300MiB", threads=1, spill_folder=tmp_path)
-    with ahead.lake_session(limits) as con:
+    with extensions.lake_session(limits) as con:
         assert settings(con) == ("300.0 MiB", 1)
         assert con.execute("SELECT current_setting('temp_directory')").fetchone() == (
             str(tmp_path),
         )
         with pytest.raises(duckdb.Error):
             con.execute("LOAD spatial")  # nothing is downloaded
+        with pytest.raises(duckdb.Error, match="Cannot change"):
+            con.execute("SET allow_unsigned_extensions = true")
     monkeypatch.setattr(extensions, "LAKE", ("ducklake", "no_such_extension"))
-    ahead.begin()
     with pytest.raises(ExtensionMissing, match="no_such_extension is not there"):
-        ahead.lake_session(limits)
+        extensions.lake_session(limits)
 
 
 def test_nothing_after_a_timeout_is_interrupted():

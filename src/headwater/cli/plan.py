@@ -43,10 +43,7 @@ def command(
     )
     found = answer.known()
     if found is None:
-        from headwater.engine import ahead  # late: an answer that is known takes none of it
-
-        ahead.begin()
-        from headwater.api import open_project
+        from headwater.api import open_project  # late: an answer that is known takes none of it
         from headwater.run.watched import watched
 
         opened = open_project(project, variables=variables, environment=environment)

@@ -56,10 +56,7 @@ def command(
     known = answer.known()
     if known is not None and answer.lake and is_quiet(answer.lake):
         return show_report(out, idle_report(known, time.monotonic() - started, environment))
-    from headwater.engine import ahead  # late: where nothing is to do, none of it is needed
-
-    ahead.begin()
-    from headwater.api import open_project
+    from headwater.api import open_project  # late: where nothing is to do, none of it is needed
     from headwater.run.watched import watched as depends_on
 
     opened = open_project(project, variables=variables, environment=environment)

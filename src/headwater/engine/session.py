@@ -29,25 +29,28 @@ class Limits:
     spill_folder: Path | None = None
 
 
-def connect(limits: Limits | None = None) -> duckdb.DuckDBPyConnection:
-    """A new in-memory DuckDB."""
+def connect(
+    limits: Limits | None = None, *, unsigned_extensions: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """A new in-memory DuckDB.
+
+    unsigned_extensions   whether extensions are loaded without a look at their signature; see
+                          `extensions.lake_session`.
+    """
+    limits = limits or Limits()
     config: dict[str, str | bool | int | float | list[str]] = {
+        "allow_unsigned_extensions": unsigned_extensions,
         "autoinstall_known_extensions": "false",
         "python_enable_replacements": "false",
+        "memory_limit": memory_limit_of(limits),
     }
+    if limits.threads:
+        config["threads"] = limits.threads
+    if limits.spill_folder:
+        config["temp_directory"] = str(limits.spill_folder)
     con = duckdb.connect(":memory:", config=config)
     con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-    limit(con, limits or Limits())
     return con
-
-
-def limit(con: duckdb.DuckDBPyConnection, limits: Limits) -> None:
-    """Say what a session may use."""
-    con.execute(f"SET memory_limit = {literal(memory_limit_of(limits))}")
-    if limits.threads:
-        con.execute(f"SET threads = {int(limits.threads)}")
-    if limits.spill_folder:
-        con.execute(f"SET temp_directory = {quote_path(limits.spill_folder)}")
 
 
 def memory_limit_of(limits: Limits) -> str:

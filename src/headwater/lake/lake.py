@@ -21,7 +21,7 @@ from typing import Any
 
 import duckdb
 
-from headwater.engine.ahead import lake_session
+from headwater.engine.extensions import lake_session
 from headwater.engine.session import Limits, quote_path
 from headwater.errors import HeadwaterError, LakeError, LakeLocked, LakeTooNew, LakeTooOld, NoLake
 from headwater.folder import CATALOG
