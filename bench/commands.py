@@ -96,11 +96,12 @@ def plan(repeats: int) -> list[Line]:
     folder = joined_project("plan", 200)
     timed_process([HEADWATER, "run"], folder)
     time.sleep(SETTLED_S)
-    planned, idle, cold, changed, traced = alternate(
+    planned, idle, cold, changed, in_dev, traced = alternate(
         lambda: timed_process([HEADWATER, "plan"], folder),
         lambda: timed_process([HEADWATER, "run"], folder),
         lambda: _cold(folder),
         lambda: _changed_leaf(folder),
+        lambda: _changed_leaf(folder, "--env", "dev"),
         lambda: timed_process([HEADWATER, "impact", "src.t.a"], folder),
         repeats=repeats,
     )
@@ -109,6 +110,7 @@ def plan(repeats: int) -> list[Line]:
         limited("plan", "run, 200 models, nothing new", idle, 0.7),
         limited("plan", "plan, 200 models, no index", cold, 3.0),
         limited("plan", "run, 200 models, one leaf changed", changed, 1.2),
+        limited("plan", "the same in dev", in_dev, 1.2),
         limited("plan", "impact of a source's column", traced, None),
     ]
 
@@ -150,13 +152,14 @@ def _cold(folder: Path) -> float:
     return timed_process([HEADWATER, "plan"], folder)
 
 
-def _changed_leaf(folder: Path) -> float:
-    """A run after a change of one model that nothing reads; the next plan and run, which are not
-    measured, find nothing new."""
+def _changed_leaf(folder: Path, *options: str) -> float:
+    """A run after a change of one model that nothing reads; after the next run and plan, which are
+    not measured, nothing is new."""
     leaf = sorted((folder / "models" / "m").glob("l9_*.sql"))[-1]
     text = leaf.read_text(encoding="utf-8")
     leaf.write_text(re.sub(r"% (\d+)", lambda m: f"% {int(m[1]) + 1}", text), encoding="utf-8")
-    seconds = timed_process([HEADWATER, "run"], folder)
+    seconds = timed_process([HEADWATER, "run", *options], folder)
+    timed_process([HEADWATER, "run"], folder)
     timed_process([HEADWATER, "plan"], folder)
     timed_process([HEADWATER, "run"], folder)
     return seconds
