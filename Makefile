@@ -41,7 +41,7 @@ lint: $(STAMP)
 	@$(BIN)/lint-imports --no-logo
 
 torture: $(STAMP)
-	@HEADWATER_KILLS=1000 HEADWATER_EXAMPLES=200 $(BIN)/python -m pytest -m "torture or not torture" $(TESTS)
+	@HEADWATER_KILLS=1000 HEADWATER_EXAMPLES=200 $(BIN)/python -m pytest -n 2 -m "torture or not torture" $(TESTS)
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(BENCH)

@@ -30,10 +30,11 @@ FIGURES: Mapping[str, Figure] = {
     "unit": commands.unit,
     "plan": commands.plan,
     "plan_big": commands.plan_big,
+    "diff": commands.diff,
     "big": commands.big,
 }
 """Name -> figure. Each takes how often to repeat."""
-LARGE = ("plan_big", "big")
+LARGE = ("plan_big", "diff", "big")
 """Figures that take minutes, for `--big`."""
 PEER_SIZES = {"plan": 200, "plan_big": 2_000}
 """Figure -> how many models `--peers` gives the peers beside it."""
@@ -73,7 +74,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Headwater.")
     known = f"one of {', '.join(FIGURES)}; or all. Without a name: all but the large ones"
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
-    parser.add_argument("--big", action="store_true", help="2,000 models and the 5 GB file too")
+    parser.add_argument("--big", action="store_true", help="the large ones too")
     parser.add_argument("--dlt", action="store_true", help="compare with dlt (installs it)")
     parser.add_argument(
         "--peers",

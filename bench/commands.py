@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -20,6 +21,7 @@ from bench.inputs import (
     mixed_project,
     model_project,
     unit_test_project,
+    write,
 )
 from bench.measure import Line, alternate, limited, run_process, timed_process
 
@@ -163,6 +165,48 @@ def _changed_leaf(folder: Path, *options: str) -> float:
     timed_process([HEADWATER, "plan"], folder)
     timed_process([HEADWATER, "run"], folder)
     return seconds
+
+
+def diff(_repeats: int) -> list[Line]:
+    """`headwater diff prod dev` of 10 million rows with `memory_limit: 1GB`, by key and by content:
+    the process's peak memory. Run once; a minute or so."""
+    folder = empty_folder("diff")
+    write(folder / "headwater.yaml", "name: diff\nmemory_limit: 1GB\n")
+    for name, key in (("keyed", "/* key: id */\n"), ("bag", "")):
+        write(folder / "models" / "m" / f"{name}.sql", f"{key}{_DIFF_ROWS}")
+    timed_process([HEADWATER, "run"], folder)
+    for path in (folder / "models" / "m").iterdir():
+        changed = path.read_text(encoding="utf-8").replace("range % 1000 AS amount", _DIFF_CHANGE)
+        path.write_text(changed, encoding="utf-8")
+    timed_process([HEADWATER, "run", "--env", "dev"], folder)
+    lines = []
+    for name, what in (("m.keyed", "by key"), ("m.bag", "by content")):
+        done = run_process([HEADWATER, "diff", "prod", "dev", name, "--json"], folder)
+        if done.status:
+            raise RuntimeError(f"headwater diff ended with {done.status}:\n{done.output[-2000:]}")
+        (found,) = json.loads(done.output)
+        counts = tuple(found[kind] for kind in ("added", "removed", "changed"))
+        if counts != ((0, 0, 10_000) if name == "m.keyed" else (10_000, 10_000, 0)):
+            raise RuntimeError(f"headwater diff of {name} told {counts}")
+        lines += [
+            Line(
+                figure="diff",
+                what=f"10,000,000 rows {what}, peak memory",
+                ours=done.peak_mib,
+                bound=BIG_LIMIT_MIB,
+                unit="MiB",
+            ),
+            limited("diff", f"10,000,000 rows {what}", [done.seconds], None),
+        ]
+    return lines
+
+
+_DIFF_ROWS = (
+    "SELECT range AS id, md5(CAST(range % 40000 AS VARCHAR)) AS customer, "
+    "DATE '2026-01-01' + CAST(range % 365 AS INTEGER) AS day, range % 1000 AS amount "
+    "FROM range(10000000)\n"
+)
+_DIFF_CHANGE = "CASE WHEN range % 1000 = 7 THEN 0 ELSE range % 1000 END AS amount"
 
 
 def big(_repeats: int) -> list[Line]:

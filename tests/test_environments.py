@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import headwater as hw
@@ -498,3 +500,26 @@ def test_what_differs_from_prod_is_shown(ran):
     code, out, _ = ran.cli("diff", "dev", "m.x")
     assert code == 0
     assert "m.x: 1 added, 0 removed" in out
+
+
+def test_a_plan_can_end_with_what_differs_from_prod(ran):
+    plan = ("plan", "--env", "dev", "--diff")
+    code, out, _ = ran.cli(*plan)
+    assert (code, out.splitlines()[-2:]) == (
+        0,
+        ["what dev has built, beside prod:", "nothing differs"],
+    )
+    ran.write(WIDER)
+    run(ran)
+    for _ in range(2):  # the second answer is known
+        code, out, _ = ran.cli(*plan)
+        said = out.split("what dev has built, beside prod:\n")
+        assert (code, said[0].splitlines()[0]) == (0, "plan: 4 up to date")
+        assert [line[: line.index(";")] for line in said[1].splitlines() if " rows " in line] == [
+            "m.x: 1 added, 0 removed",
+            "m.y: 1 added, 1 removed",
+        ]
+    told = json.loads(ran.cli(*plan, "--json")[1])
+    assert [each["dataset"] for each in told["diff"]] == ["m.x", "m.y"]
+    assert "diff" not in json.loads(ran.cli("plan", "--env", "dev", "--json")[1])
+    assert ran.cli("plan", "--diff")[0] == 2

@@ -121,6 +121,77 @@ def test_columns_that_came_went_or_changed_their_type(lake):
     assert not diff.is_equal
 
 
+def two(lake, first, second) -> list[Position]:
+    """Two tables."""
+    found = []
+    for body in (first, second):
+        table = f"t{next(_number)}"
+        lake.con.execute(f"CREATE TABLE {built(table)} AS {body}")
+        found.append(Position(table, lake.newest_snapshot_id()))
+    return found
+
+
+def shifts(lake, first, second) -> dict[str, float]:
+    diff = compare(lake, T, *two(lake, first, second))
+    return {column.name: round(column.shift, 4) for column in diff.columns}
+
+
+VALUES = st.lists(st.sampled_from([None, 1, 2, 3]), min_size=1, max_size=12)
+
+
+@settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(before=VALUES, after=VALUES)
+@example(before=[2], after=[1])
+@example(before=[1, 1, 2], after=[2, 2, 1])
+@example(before=[None], after=[1])
+def test_a_shift_of_few_texts_is_their_total_variation(lake, before, after):
+    sides = [
+        " UNION ALL ".join(f"SELECT {n} AS n, {f'chr({96 + v})' if v else 'NULL::VARCHAR'} AS v"
+                           for n, v in enumerate(values))
+        for values in (before, after)
+    ]  # fmt: skip
+    was, now = Counter(before), Counter(after)
+    apart = sum(abs(was[v] / len(before) - now[v] / len(after)) for v in was | now) / 2
+    found = shifts(lake, *sides).get("v", 0.0)
+    assert found == pytest.approx(apart if apart >= 0.01 else 0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shift"),
+    [
+        pytest.param("range", "range", None, id="equal"),
+        pytest.param("range", "range * 2", 0.5, id="half of it is above all there was"),
+        pytest.param("range", "range - 1000", 1.0, id="all of it is below"),
+        pytest.param("1", "0", 1.0, id="one value"),
+        pytest.param("range / 7.0", "if(range % 4 = 0, NULL, range / 7.0)", 0.25, id="missing"),
+        pytest.param("DATE '2026-01-01' + range::INT", "DATE '2027-01-01' + range::INT", 0.365,
+                     id="dates"),
+        pytest.param("range::DECIMAL(9,2)", "(range + 100)::DECIMAL(9,2)", 0.1, id="decimals"),
+        pytest.param("range % 2 = 0", "range % 10 = 0", 0.4, id="booleans"),
+        pytest.param("'x' || range % 3", "'x1'", 0.666, id="texts"),
+        pytest.param("[range % 2]", "[3::BIGINT]", 1.0, id="lists"),
+        pytest.param("NULL::INTEGER", "1", 1.0, id="nothing before"),
+        pytest.param("'nan'::DOUBLE", "1.0::DOUBLE", 1.0, id="not a number"),
+    ],
+)  # fmt: skip
+def test_a_shift_is_the_share_of_rows_that_are_spread_otherwise(lake, before, after, shift):
+    found = shifts(
+        lake, *(f"SELECT range AS k, {v} AS v FROM range(1000)" for v in (before, after))
+    )
+    assert found.get("v") == (shift if shift is None else pytest.approx(shift, abs=0.02))
+
+
+def test_values_that_may_not_be_shown_are_not(lake):
+    places = two(lake, "SELECT 1 AS k, 'a' AS name, 10 AS v", "SELECT 1 AS k, 'a' AS name, 30 AS v")
+    diff = compare(lake, T, *places, ("k", "name"), lambda _, column: column == "k")
+    assert diff.examples == {"changed": [{"k": 1}]}
+    assert [(c.name, c.changed, c.mean, c.shift) for c in diff.columns] == [
+        ("v", 1, (None, None), 1.0)
+    ]
+    diff = compare(lake, T, *places, ("k", "name"), lambda _, column: False)
+    assert (diff.changed, diff.examples) == (1, {})
+
+
 # ---- as a command ------------------------------------------------------------------------------
 
 
@@ -145,15 +216,16 @@ def test_the_last_two_releases_are_compared(made):
     told = [" ".join(line.split()) for line in out.splitlines()]
     assert told == [
         "m.x: 1 added, 1 removed, 1 changed; 3 -> 3 rows (by a)",
-        "column changed missing mean",
-        "b 1 0",
-        "n 0 0 20 -> 23.33",
+        "column changed missing mean shift",
+        "b 1 0 33.3%",
+        "n 0 0 20 -> 23.33 33.3%",
         "added, for example: 4",
         "removed, for example: 3",
         "changed, for example: 2",
         "s.t: 2 added, 2 removed; 3 -> 3 rows (by content)",
-        "column changed missing mean",
-        "a 0 2 -> 2.333",
+        "column changed missing mean shift",
+        "a 0 2 -> 2.333 33.3%",
+        "b 0 33.3%",
     ]
 
 

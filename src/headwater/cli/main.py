@@ -305,9 +305,17 @@ def plan(
     everything: Annotated[
         bool, typer.Option("--all", help="Also what nothing is done to.")
     ] = False,
+    diff: Annotated[
+        bool,
+        typer.Option(
+            "--diff", help="At the end, how what the environment has built differs from prod."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show what a run would do, and why; nothing is done."""
+    if diff and env == PROD:
+        raise typer.BadParameter("prod is what is compared with: add --env", param_hint="--diff")
     _call(
         "plan",
         json,
@@ -320,6 +328,7 @@ def plan(
         land=land,
         accept_breaking=accept_breaking,
         everything=everything,
+        diff=diff,
     )
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from headwater.cli.differences import show_differences
 from headwater.cli.output import Output
-from headwater.errors import counted
+from headwater.errors import UnknownEnvironment, counted
 from headwater.folder import find_project
 from headwater.index.memo import Answer
+from headwater.names import PROD
+
+if TYPE_CHECKING:
+    from headwater.lake.diff import DatasetDiff
 
 _NOTHING, _BREAKS = 0, 2
 _AT_REST = ("nothing", "reuse")
@@ -28,6 +33,7 @@ def command(
     land: bool,
     accept_breaking: bool,
     everything: bool,
+    diff: bool,
 ) -> int:
     answer = Answer(
         find_project(Path(project)),
@@ -52,8 +58,10 @@ def command(
         found = plan.as_dict()
         answer.keep(found, opened.project.lake_folder)
     code = _BREAKS if found["breaking"] and not accept_breaking else _NOTHING
+    built = _built(project, environment, variables) if diff else None
     if out.is_json:
-        out.json({**found, "exit_code": code})
+        more = {} if built is None else {"diff": [each.as_dict() for each in built]}
+        out.json({**found, **more, "exit_code": code})
         return code
     shown = [step for step in found["steps"] if everything or step["action"] not in _AT_REST]
     show_plan(out, found, shown)
@@ -62,7 +70,23 @@ def command(
             "hint: consumers may rely on what is taken away; --accept-breaking if that is meant",
             "cyan",
         )
+    if built is not None:
+        out.line("")
+        out.line(f"what {environment} has built, beside prod:", "bold")
+        show_differences(out, built)
     return code
+
+
+def _built(project: str, environment: str, variables: Mapping[str, Any]) -> list[DatasetDiff]:
+    """How what an environment has built differs from prod; of one that has built nothing yet,
+    nothing does."""
+    from headwater.api import open_project  # late: a plan alone may need none of it
+
+    opened = open_project(project, variables=variables, environment=environment)
+    try:
+        return opened.diff_environments(PROD, environment)
+    except UnknownEnvironment:
+        return []
 
 
 def show_plan(out: Output, found: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:

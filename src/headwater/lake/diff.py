@@ -7,8 +7,8 @@ disk. In Python some keys.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -22,6 +22,13 @@ from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import ident, literal
 
 EXAMPLES = 5
+Shows = Callable[[DatasetName, str], bool]
+"""Whether values of a column of a dataset may be shown."""
+
+
+def all_columns(_: DatasetName, __: str) -> bool:
+    """Values of every column may be shown."""
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +38,19 @@ class ColumnDiff:
     changed            rows of both, matched by their key, that have another value; None without a
                        key.
     nulls              how many values are missing, before and after.
-    mean               of a number's values, before and after; None for others and without values.
+    mean               of a number's values, before and after; None for others, without values, and
+                       where values may not be shown.
+    shift              how much the spread of the values has changed, from 0 (not at all) to 1: the
+                       share of the rows that would need another value. The total variation
+                       distance over tenths of the values before (of numbers and times) or over 100
+                       groups of equal values (of others), with the missing ones as one more.
     """
 
     name: str
     changed: int | None
     nulls: tuple[int, int]
     mean: tuple[float | None, float | None]
+    shift: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +63,8 @@ class DatasetDiff:
     columns    those that both have, and that differ.
     new_columns, gone_columns, retyped
                what differs of the columns: name -> type, or (type before, type after).
-    examples   `added`, `removed`, `changed` -> some keys, in order.
+    examples   `added`, `removed`, `changed` -> some keys, in order; without the columns whose
+               values may not be shown.
     """
 
     dataset: DatasetName
@@ -92,6 +106,7 @@ class DatasetDiff:
                     "changed": column.changed,
                     "nulls": list(column.nulls),
                     "mean": list(column.mean),
+                    "shift": round(column.shift, 6),
                 }
                 for column in self.columns
             ],
@@ -110,11 +125,13 @@ def compare(
     before: Position | None,
     after: Position | None,
     key: Sequence[str] = (),
+    shows: Shows = all_columns,
 ) -> DatasetDiff:
     """What differs of a dataset between two positions; None: it is not there.
 
-    key   what names a row. Where it does not, or a column of it is missing, rows are matched by
-          their content.
+    key     what names a row. Where it does not, or a column of it is missing, rows are matched by
+            their content.
+    shows   of which columns values may be shown: keys in the examples, means.
     """
     con = lake.con
     if before is None or after is None or before == after:
@@ -130,7 +147,12 @@ def compare(
     used = tuple(_spelled(name, shared) for name in key)
     by_key = bool(used) and all(used) and all(_names_rows(con, side, used) for side in relations)
     values = {n: k for n, k in shared.items() if not (by_key and n in used)}
-    found = _by_key(con, relations, used, shared) if by_key else _by_content(con, relations, shared)
+    found = (
+        _by_key(con, relations, used, shared, lambda name: shows(dataset, name))
+        if by_key
+        else _by_content(con, relations, shared)
+    )
+    spread = _column_diffs(con, before, after, values, found) if found.is_any else ()
     return DatasetDiff(
         dataset=dataset,
         key=used if by_key else (),
@@ -138,7 +160,10 @@ def compare(
         added=found.added,
         removed=found.removed,
         changed=found.changed,
-        columns=_column_diffs(con, before, after, values, found) if found.is_any else (),
+        columns=tuple(
+            each if shows(dataset, each.name) else replace(each, mean=(None, None))
+            for each in spread
+        ),
         new_columns={n: k.sql for key_, (n, k) in now.items() if key_ not in was},
         gone_columns={n: k.sql for key_, (n, k) in was.items() if key_ not in now},
         retyped={
@@ -247,6 +272,7 @@ def _by_key(
     relations: tuple[str, str],
     key: Sequence[str],
     columns: Mapping[str, Type],
+    shows: Callable[[str], bool],
 ) -> _Found:
     values = [name for name in columns if name not in key]
     flags = ", ".join(
@@ -272,7 +298,8 @@ def _by_key(
         row = con.execute(f"SELECT {sums} FROM diff_rows WHERE {_KIND} = 'changed'").fetchone()
         by_column = dict(zip(values, row or (), strict=False))
     kinds = ("added", "removed", "changed")
-    examples = {kind: _examples(con, key, kind) for kind in kinds if kind in counts}
+    shown = [name for name in key if shows(name)]
+    examples = {k: _examples(con, shown, k) for k in kinds if k in counts} if shown else {}
     added, removed, changed = (counts.get(kind, 0) for kind in kinds)
     return _Found(added, removed, changed, by_column, examples)
 
@@ -309,27 +336,105 @@ def _column_diffs(
     found: _Found,
 ) -> tuple[ColumnDiff, ...]:
     """How the values of each column are spread, before and after, where that has changed."""
-    facts = [_spread(con, place, columns) for place in (before, after)]
+    bounds = _bounds(con, before, columns)
+    facts = [_spread(con, place, columns, bounds) for place in (before, after)]
     diffs = [
         ColumnDiff(
             name=name,
             changed=found.by_column.get(name, 0) if found.by_column else None,
-            nulls=(facts[0][name][0], facts[1][name][0]),
-            mean=(facts[0][name][1], facts[1][name][1]),
+            nulls=(facts[0][name].nulls, facts[1][name].nulls),
+            mean=(facts[0][name].mean, facts[1][name].mean),
+            shift=_shift(facts[0][name], facts[1][name]),
         )
         for name in columns
     ]
     return tuple(
-        d for d in diffs if d.changed or d.nulls[0] != d.nulls[1] or d.mean[0] != d.mean[1]
+        d
+        for d in diffs
+        if d.changed or d.nulls[0] != d.nulls[1] or d.mean[0] != d.mean[1] or d.shift >= LEAST_SHIFT
     )
 
 
-def _spread(
+LEAST_SHIFT = 0.01
+"""A column that differs in nothing else is told of from here on."""
+_ORDERED = ("DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ")
+_TENTHS = [n / 10 for n in range(1, 10)]
+_GROUPS = 100
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """How the values of a column are spread. `groups`: how many values are in each group."""
+
+    nulls: int
+    mean: float | None
+    groups: Mapping[int, int]
+
+
+def _shift(was: _Spread, now: _Spread) -> float:
+    """The total variation distance of two spreads."""
+    sizes = [spread.nulls + sum(spread.groups.values()) for spread in (was, now)]
+    if 0 in sizes:
+        return 0.0 if sizes == [0, 0] else 1.0
+    both = [(was.groups.get(n, 0), now.groups.get(n, 0)) for n in {*was.groups, *now.groups}]
+    return sum(abs(a / sizes[0] - b / sizes[1]) for a, b in [*both, (was.nulls, now.nulls)]) / 2
+
+
+def _bounds(
     con: duckdb.DuckDBPyConnection, place: Position, columns: Mapping[str, Type]
-) -> dict[str, tuple[int, float | None]]:
+) -> dict[str, str]:
+    """Columns that have an order -> SQL for the list of the least of their values, those at which
+    each tenth of them ends, and the greatest."""
+    ordered = [name for name, kind in columns.items() if kind.is_number or kind.kind in _ORDERED]
+    if not ordered:
+        return {}
+    named = {name: ident(f"diff:bounds {n}") for n, name in enumerate(ordered)}
+    picked = [
+        f"[min({column})] || coalesce(approx_quantile({column}, {_TENTHS}), "
+        f"list_resize([max({column})], {len(_TENTHS)}, max({column}))) "  # of nothing but NaN
+        f"|| [max({column})] AS {bounds}"
+        for column, bounds in ((ident(name), bounds) for name, bounds in named.items())
+    ]
+    rows = at(place)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE diff_bounds AS SELECT {', '.join(picked)} FROM {rows}"
+    )
+    return named
+
+
+def _spread(
+    con: duckdb.DuckDBPyConnection,
+    place: Position,
+    columns: Mapping[str, Type],
+    bounds: Mapping[str, str],
+) -> dict[str, _Spread]:
+    """One pass over the rows."""
     picked = []
     for name, kind in columns.items():
-        mean = f"avg({ident(name)})" if kind.is_number else "NULL"
-        picked += [f"count(*) - count({ident(name)})", f"CAST({mean} AS DOUBLE)"]
-    row = con.execute(f"SELECT {', '.join(picked)} FROM {at(place)}").fetchone() or ()
-    return {name: (row[2 * n], row[2 * n + 1]) for n, name in enumerate(columns)}
+        column = ident(name)
+        mean = f"avg({column})" if kind.is_number else "NULL"
+        picked += [f"count(*) - count({column})", f"CAST({mean} AS DOUBLE)"]
+        picked.append(_grouped(column, bounds.get(name)))
+    beside = ", diff_bounds" if bounds else ""
+    row = con.execute(f"SELECT {', '.join(picked)} FROM {at(place)}{beside}").fetchone() or ()
+    return {
+        name: _Spread(row[3 * n], row[3 * n + 1], _groups(row[3 * n + 2]))
+        for n, name in enumerate(columns)
+    }
+
+
+def _grouped(column: str, bounds: str | None) -> str:
+    """SQL for how many values there are in each group of equal ones; or from each bound on."""
+    if bounds is None:
+        return f"histogram(hash({column}) % {_GROUPS}) FILTER ({column} IS NOT NULL)"
+    conditions = [f">= {bounds}[1]", *(f"> {bounds}[{n}]" for n in range(2, len(_TENTHS) + 3))]
+    counts = ", ".join(f"count(*) FILTER ({column} {condition})" for condition in conditions)
+    return f"[count({column}), {counts}]"
+
+
+def _groups(told: Any) -> dict[int, int]:
+    """How many values are in each group."""
+    if isinstance(told, list):
+        pairs = zip(told, [*told[1:], 0], strict=True)
+        return {n: more - less for n, (more, less) in enumerate(pairs)}
+    return dict(told or {})

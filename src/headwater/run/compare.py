@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headwater.errors import ReleaseRefused, UnknownDataset, suggestion
-from headwater.lake.diff import DatasetDiff, compare
+from headwater.lake.diff import DatasetDiff, Shows, all_columns, compare
 from headwater.lake.lake import Lake
 from headwater.lake.state import Position
 from headwater.names import DatasetName
@@ -17,12 +17,14 @@ def compare_releases(
     before: int | None = None,
     after: int | None = None,
     dataset: str = "",
+    shows: Shows = all_columns,
 ) -> list[DatasetDiff]:
     """What differs between two releases, dataset by dataset; those that do not are left out.
 
     keys            dataset -> what names its rows.
     before, after   numbers of releases. Default: the newest, and the one before it.
     dataset         only this one; "" for all.
+    shows           of which columns values may be shown.
 
     Raises ReleaseRefused, UnknownDataset.
     """
@@ -41,7 +43,7 @@ def compare_releases(
     was, now = lake.release_at(before).names, lake.release_at(after).names
     for number, names in ((before, was), (after, now)):
         _refuse_lost(lake, number, names, dataset)
-    return _compare(lake, keys, was, now, dataset, f"releases {before} and {after}")
+    return _compare(lake, keys, was, now, dataset, f"releases {before} and {after}", shows)
 
 
 def _refuse_lost(
@@ -62,10 +64,11 @@ def compare_environments(
     before: str,
     after: str,
     dataset: str = "",
+    shows: Shows = all_columns,
 ) -> list[DatasetDiff]:
     """The same between two environments, as they are released. Raises UnknownDataset."""
     was, now = lake.release_at(None, before).names, lake.release_at(None, after).names
-    return _compare(lake, keys, was, now, dataset, f"{before} and {after}")
+    return _compare(lake, keys, was, now, dataset, f"{before} and {after}", shows)
 
 
 def _compare(
@@ -75,6 +78,7 @@ def _compare(
     now: Mapping[DatasetName, Position],
     dataset: str,
     what: str,
+    shows: Shows,
 ) -> list[DatasetDiff]:
     names = sorted({*was, *now})
     if dataset:
@@ -86,6 +90,7 @@ def _compare(
             )
         names = wanted
     found = [
-        compare(lake, name, was.get(name), now.get(name), keys.get(name, ())) for name in names
+        compare(lake, name, was.get(name), now.get(name), keys.get(name, ()), shows)
+        for name in names
     ]
     return [diff for diff in found if not diff.is_equal]
