@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 import headwater as hw
 from headwater.cli.main import app
-from headwater.run.run import Options, run
+from headwater.run.options import Options
+from headwater.run.run import run
 
 # How long an example takes says how busy the machine is, not whether the property holds.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])

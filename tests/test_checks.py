@@ -232,7 +232,7 @@ def test_a_run_that_is_killed_before_its_checks_leaves_them_to_the_next(project,
 def test_a_run_that_is_killed_after_its_checks_checks_again(project, monkeypatch):
     made = project({"data/a.csv": GOOD, "checks/c.sql": "FROM s.t WHERE a > 9"})
     with monkeypatch.context() as patch:
-        patch.setattr("headwater.run.run._Run.commit_release", killed)
+        patch.setattr("headwater.run.releasing.Releaser.commit_release", killed)
         with pytest.raises(KeyboardInterrupt):
             made.run()
     report = made.run()

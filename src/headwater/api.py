@@ -99,7 +99,8 @@ class OpenProject:
 
         Raises UnknownSelection, and ReleaseRefused for a project that prod has left behind.
         """
-        from headwater.run.run import Options, run
+        from headwater.run.options import Options
+        from headwater.run.run import run
 
         options = Options(
             select=_words(select),
@@ -128,7 +129,8 @@ class OpenProject:
         Raises UnknownEnvironment; and ReleaseRefused where it was not built from the project as it
         is now, or prod has moved on in another direction.
         """
-        from headwater.run.run import Options, run
+        from headwater.run.options import Options
+        from headwater.run.run import run
 
         options = Options(promote=environment, replace=replace, command=f"promote {environment}")
         _refuse_to_promote_prod(environment)
@@ -254,7 +256,8 @@ class OpenProject:
         The same again replays nothing: a row leaves quarantine once.
         """
         from headwater.ingest.replay import Request, Selection
-        from headwater.run.run import Options, run
+        from headwater.run.options import Options
+        from headwater.run.run import run
 
         name = self._source(dataset).name
         selection = Selection.of(reason, file, run_id, ids)

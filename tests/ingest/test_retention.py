@@ -10,7 +10,8 @@ import pytest
 import headwater as hw
 from headwater.cli.output import Output
 from headwater.cli.run import show_report
-from headwater.run.run import Options, run
+from headwater.run.options import Options
+from headwater.run.run import run
 
 SOURCE = """\
 connector: files

@@ -21,12 +21,7 @@ from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.state import Build, Position
 from headwater.lake.step import again_row
 from headwater.names import DatasetName
-from headwater.plan.cleaning import (
-    Cleaning,
-    decide_cleaning,
-    moved_on,
-    with_what_views_read,
-)
+from headwater.plan.cleaning import Cleaning, decide_cleaning, moved_on, with_what_views_read
 from headwater.run.neighbours import Neighbours
 from headwater.run.record import new_run_id, note_release, run_row
 
