@@ -436,6 +436,14 @@ class Lake:
         )
         return dict(rows)
 
+    def newest_releases(self) -> dict[str, tuple[int, datetime, str]]:
+        """Each environment -> its newest release: the number, when, UTC without a zone, by whom."""
+        rows = self.rows(
+            "SELECT environment, max(release_id), max_by(released_at, release_id), "
+            "max_by(user_name, release_id) FROM lake.headwater.releases GROUP BY environment"
+        )
+        return {environment: (number, at, who) for environment, number, at, who in rows}
+
     def tables_elsewhere(self) -> frozenset[str]:
         """The built tables that other environments have, and this one does not."""
         rows = self.rows(ELSEWHERE, [self.environment])

@@ -52,13 +52,7 @@ class EnvironmentState:
 def environments(lake: Lake) -> list[EnvironmentState]:
     """The environments that have names, prod first."""
     with lake.reading():
-        newest = {
-            row[0]: row[1:]
-            for row in lake.con.execute(
-                "SELECT environment, max(release_id), max_by(released_at, release_id), "
-                "max_by(user_name, release_id) FROM lake.headwater.releases GROUP BY environment"
-            ).fetchall()
-        }
+        newest = lake.newest_releases()
         prod = lake.release_at(None, PROD).names
         return [
             _state(name, newest[name], lake.release_at(None, name).names, prod)
