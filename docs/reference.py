@@ -139,6 +139,10 @@ def settings_page() -> str:
         + first_sentence(definitions.Variable)
         + "\n\n"
         + properties(definitions.Variable)
+        + "\n## An environment\n\n"
+        + first_sentence(definitions.Environment)
+        + "\n\n"
+        + properties(definitions.Environment)
     )
 
 

@@ -80,7 +80,7 @@ _KINDS_OF_VALUES: tuple[tuple[type, str], ...] = (
 MemoryLimit = Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|KiB|MiB|GiB|TiB)$")]
 
 
-class EnvironmentSettings(Definition):
+class Environment(Definition):
     """What is otherwise in one environment, as `dev`."""
 
     variables: dict[str, Scalar] = Field(default_factory=dict)
@@ -113,7 +113,7 @@ class Settings(Definition):
         default_factory=dict
     )
     """Name -> its value, or `{type: …, default: …}`; SQL names it as `$name`."""
-    environments: dict[str, EnvironmentSettings] = Field(default_factory=dict)
+    environments: dict[str, Environment] = Field(default_factory=dict)
     """Name of an environment -> what is otherwise there: `{dev: {variables: {since: …}}}`."""
 
     @model_validator(mode="after")
