@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import gc
 import sys
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from headwater.errors import (
-    HeadwaterError,
-    NotAProject,
-    ProjectMistakes,
-    UnknownEnvironment,
-    UnknownSelection,
-)
+from headwater.cli.options import Env, Json, Limit, Project, Select, Var, call, variables_of
+from headwater.cli.quarantine_app import app as quarantine_app
 from headwater.names import PROD
 
 app = typer.Typer(
@@ -32,73 +26,6 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-Project = Annotated[
-    str, typer.Option("--project", "-C", metavar="DIR", help="The project's folder, or one in it.")
-]
-Env = Annotated[
-    str,
-    typer.Option(
-        "--env",
-        metavar="NAME",
-        envvar="HEADWATER_ENV",
-        show_envvar=False,
-        help="The environment; prod is what consumers read.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
-Select = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--select",
-        "-s",
-        metavar="WHAT",
-        help="name, +name (and upstream), name+ (and downstream), tag:x, source:x; repeatable.",
-    ),
-]
-Var = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--var",
-        metavar="NAME=VALUE",
-        help="A value for a variable of headwater.yaml, in place of its default; repeatable.",
-    ),
-]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many rows at the most.")]
-
-
-def _call(module: str, json: bool, **arguments: Any) -> None:
-    """Load a command's module, call its function, turn errors into exit codes."""
-    from headwater.cli.output import Output  # late: `--help` needs no rich
-
-    show_traceback = bool(arguments.pop("show_traceback", False))
-    out = Output(is_json=json, show_traceback=show_traceback)
-    command = import_module(f"headwater.cli.{module}")
-    try:
-        code = command.command(out, **arguments)
-    except (ProjectMistakes, NotAProject, UnknownSelection, UnknownEnvironment) as error:
-        out.error(error)
-        code = 2
-    except HeadwaterError as error:
-        out.error(error)
-        code = 1
-    except KeyboardInterrupt:
-        out.note("interrupted: what was committed stays, nothing half-done does; run again", "red")
-        code = 130
-    raise typer.Exit(code)
-
-
-def _variables(words: list[str] | None) -> dict[str, str]:
-    """`--var name=value`, each name once."""
-    found: dict[str, str] = {}
-    for word in words or []:
-        name, mark, value = word.partition("=")
-        if not mark or not name:
-            raise typer.BadParameter(f"{word!r}: write NAME=VALUE", param_hint="--var")
-        if name in found:
-            raise typer.BadParameter(f"{name!r} is given twice", param_hint="--var")
-        found[name] = value
-    return found
 
 
 @app.callback(invoke_without_command=True)
@@ -118,7 +45,7 @@ def init(
     json: Json = False,
 ) -> None:
     """Make a small working project."""
-    _call("init", json, folder=folder)
+    call("init", json, folder=folder)
 
 
 @app.command(epilog="Example:  headwater check")
@@ -135,14 +62,14 @@ def check(
     """Find every mistake in the project's files; touches no data."""
     if select and not data:
         raise typer.BadParameter("it goes with --data", param_hint="--select")
-    _call(
+    call(
         "check",
         json,
         project=project,
         environment=env,
         data=data,
         select=select or [],
-        variables=_variables(var),
+        variables=variables_of(var),
     )
 
 
@@ -167,12 +94,12 @@ def unit_test(
     json: Json = False,
 ) -> None:
     """Run the unit tests of models, in memory; needs no lake and no data."""
-    _call(
+    call(
         "test",
         json,
         selectors=[*(selectors or []), *(select or [])],
         project=project,
-        variables=_variables(var),
+        variables=variables_of(var),
         update=update,
         verbose=verbose,
     )
@@ -213,13 +140,13 @@ def run(
     json: Json = False,
 ) -> None:
     """Land new files, build what changed, check it, and release it."""
-    _call(
+    call(
         "run",
         json,
         project=project,
         environment=env,
         select=select or [],
-        variables=_variables(var),
+        variables=variables_of(var),
         rebuild=rebuild,
         reland=reland or [],
         from_now=from_now,
@@ -250,13 +177,13 @@ def query(
     json: Json = False,
 ) -> None:
     """Ask the current release a question in SQL."""
-    _call(
+    call(
         "query",
         json,
         sql=sql,
         project=project,
         environment=env,
-        variables=_variables(var),
+        variables=variables_of(var),
         format_=format,
         output=output,
         allow_files=allow_files,
@@ -279,8 +206,8 @@ def show(
 ) -> None:
     """Show a dataset: its columns, contract, size and a few rows."""
     if contract:
-        _call("show_contract", json, dataset=dataset, project=project)
-    _call(
+        call("show_contract", json, dataset=dataset, project=project)
+    call(
         "show", json, dataset=dataset, project=project, environment=env, failed=failed, limit=limit
     )
 
@@ -316,13 +243,13 @@ def plan(
     """Show what a run would do, and why; nothing is done."""
     if diff and env == PROD:
         raise typer.BadParameter("prod is what is compared with: add --env", param_hint="--diff")
-    _call(
+    call(
         "plan",
         json,
         select=select or [],
         project=project,
         environment=env,
-        variables=_variables(var),
+        variables=variables_of(var),
         rebuild=rebuild,
         from_now=from_now,
         land=land,
@@ -352,7 +279,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """Show what differs between two releases or environments: columns, rows and values."""
-    _call(
+    call(
         "diff",
         json,
         names=names or [],
@@ -379,12 +306,12 @@ def promote(
     json: Json = False,
 ) -> None:
     """Make prod have what an environment has: names move, nothing is built twice."""
-    _call(
+    call(
         "promote",
         json,
         environment=environment,
         project=project,
-        variables=_variables(var),
+        variables=variables_of(var),
         dry_run=dry_run,
         replace=replace,
         accept_breaking=accept_breaking,
@@ -400,7 +327,7 @@ app.add_typer(env_app, name="env")
 @env_app.command("list", epilog="Example:  headwater env list")
 def env_list(project: Project = ".", json: Json = False) -> None:
     """List the environments, and what of each differs from prod."""
-    _call("env_list", json, project=project)
+    call("env_list", json, project=project)
 
 
 @env_app.command("drop", epilog="Example:  headwater env drop dev")
@@ -410,7 +337,7 @@ def env_drop(
     json: Json = False,
 ) -> None:
     """Take an environment's names away; its tables stay until `headwater clean`."""
-    _call("env_drop", json, environment=environment, project=project)
+    call("env_drop", json, environment=environment, project=project)
 
 
 @app.command(epilog="Example:  headwater rollback --to 12")
@@ -424,7 +351,7 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Go back to an earlier release, at once; it holds until `release --resume`."""
-    _call("rollback", json, project=project, environment=env, to=to)
+    call("rollback", json, project=project, environment=env, to=to)
 
 
 @app.command(epilog="Example:  headwater release --resume")
@@ -437,7 +364,7 @@ def release(
     json: Json = False,
 ) -> None:
     """Let go of what a rollback holds. (`headwater run` makes releases.)"""
-    _call("release", json, project=project, environment=env, is_resumed=resume)
+    call("release", json, project=project, environment=env, is_resumed=resume)
 
 
 @app.command(epilog="Example:  headwater lineage marts.daily_revenue.revenue")
@@ -450,7 +377,7 @@ def lineage(
     json: Json = False,
 ) -> None:
     """Show which columns a column is computed from, or which are computed from it."""
-    _call("lineage", json, name=name, project=project, up=up)
+    call("lineage", json, name=name, project=project, up=up)
 
 
 @app.command(epilog="Example:  headwater impact staging.trips.fare")
@@ -460,13 +387,13 @@ def impact(
     json: Json = False,
 ) -> None:
     """Show what would notice if a column, or any of a dataset, changed."""
-    _call("impact", json, name=name, project=project)
+    call("impact", json, name=name, project=project)
 
 
 @app.command(epilog="Example:  headwater status")
 def status(project: Project = ".", env: Env = PROD, json: Json = False) -> None:
     """Show each dataset: what is released, what is built, what waits."""
-    _call("status", json, project=project, environment=env)
+    call("status", json, project=project, environment=env)
 
 
 @app.command(epilog="Example:  headwater checks no_orphans")
@@ -477,7 +404,7 @@ def checks(
     json: Json = False,
 ) -> None:
     """Show the results of checks over time, and rows that broke them."""
-    _call("checks", json, name=name, project=project, limit=limit)
+    call("checks", json, name=name, project=project, limit=limit)
 
 
 @app.command(epilog="Example:  headwater ledger tlc.trips")
@@ -489,185 +416,10 @@ def ledger(
     json: Json = False,
 ) -> None:
     """Show what became of every row, step by step."""
-    _call("ledger", json, dataset=dataset, project=project, run_id=run_id, limit=limit)
+    call("ledger", json, dataset=dataset, project=project, run_id=run_id, limit=limit)
 
 
-quarantine_app = typer.Typer(
-    rich_markup_mode=None,
-    help="Look at the rows that broke a rule; fix, replay and discard them.",
-    no_args_is_help=True,
-)
 app.add_typer(quarantine_app, name="quarantine")
-
-
-@quarantine_app.command("list", epilog="Example:  headwater quarantine list tlc.trips")
-def quarantine_list(
-    dataset: Annotated[str, typer.Argument(help="Only this dataset.")] = "",
-    project: Project = ".",
-    env: Env = PROD,
-    reason: Annotated[str, typer.Option("--reason", help="Only this reason.")] = "",
-    file: Annotated[str, typer.Option("--file", help="Only this file.")] = "",
-    limit: Limit = 20,
-    json: Json = False,
-) -> None:
-    """Count the quarantined rows by reason, and list some."""
-    _call(
-        "quarantine",
-        json,
-        dataset=dataset,
-        project=project,
-        environment=env,
-        reason=reason,
-        file=file,
-        limit=limit,
-    )
-
-
-@quarantine_app.command("show", epilog="Example:  headwater quarantine show tlc.trips/1/417")
-def quarantine_show(
-    row: Annotated[str, typer.Argument(help="The id of a row, as `quarantine list` gives it.")],
-    project: Project = ".",
-    env: Env = PROD,
-    json: Json = False,
-) -> None:
-    """Show one quarantined row: reasons, original content, origin."""
-    _call("quarantine_row", json, row=row, project=project, environment=env)
-
-
-Reason = Annotated[str, typer.Option("--reason", help="Only rows with this reason.")]
-InFile = Annotated[str, typer.Option("--file", help="Only rows of this file (a part of its path).")]
-OfRun = Annotated[str, typer.Option("--run", help="Only rows that this run put there.")]
-Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this row; may be repeated.")]
-OneSource = Annotated[str, typer.Argument(help="A dataset of a source, as schema.name.")]
-
-
-@quarantine_app.command(
-    "replay", epilog="Example:  headwater quarantine replay tlc.trips --reason fare.min"
-)
-def quarantine_replay(
-    dataset: OneSource,
-    project: Project = ".",
-    env: Env = PROD,
-    reason: Reason = "",
-    file: InFile = "",
-    run_id: OfRun = "",
-    row: Ids = None,
-    json: Json = False,
-) -> None:
-    """Judge quarantined rows again, land those that hold now, and release what follows."""
-    _call(
-        "quarantine_replay",
-        json,
-        dataset=dataset,
-        project=project,
-        environment=env,
-        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
-        sets=[],
-        edited="",
-    )
-
-
-@quarantine_app.command(
-    "fix",
-    epilog="Example:  headwater quarantine fix tlc.trips --reason fare.min "
-    "--set 'fare=abs(fare::DOUBLE)'",
-)
-def quarantine_fix(
-    dataset: OneSource,
-    project: Project = ".",
-    env: Env = PROD,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=EXPRESSION",
-            help="An SQL expression over the row's fields, which are texts; may be repeated.",
-        ),
-    ] = None,
-    from_: Annotated[
-        str, typer.Option("--from", metavar="FILE", help="An exported file, edited.")
-    ] = "",
-    reason: Reason = "",
-    file: InFile = "",
-    run_id: OfRun = "",
-    row: Ids = None,
-    json: Json = False,
-) -> None:
-    """Mend quarantined rows, then replay them."""
-    _call(
-        "quarantine_replay",
-        json,
-        dataset=dataset,
-        project=project,
-        environment=env,
-        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
-        sets=set_ or [],
-        edited=from_,
-        is_fix=True,
-    )
-
-
-@quarantine_app.command(
-    "export", epilog="Example:  headwater quarantine export tlc.trips -o mend.csv"
-)
-def quarantine_export(
-    dataset: OneSource,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="A CSV file.")],
-    project: Project = ".",
-    env: Env = PROD,
-    reason: Reason = "",
-    file: InFile = "",
-    run_id: OfRun = "",
-    row: Ids = None,
-    json: Json = False,
-) -> None:
-    """Write quarantined rows to a file, to edit them and `fix --from` it."""
-    _call(
-        "quarantine_export",
-        json,
-        dataset=dataset,
-        project=project,
-        environment=env,
-        output=output,
-        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
-    )
-
-
-@quarantine_app.command(
-    "discard", epilog="Example:  headwater quarantine discard tlc.trips --file 2019-01"
-)
-def quarantine_discard(
-    dataset: OneSource,
-    project: Project = ".",
-    env: Env = PROD,
-    reason: Reason = "",
-    file: InFile = "",
-    run_id: OfRun = "",
-    row: Ids = None,
-    every: Annotated[bool, typer.Option("--all", help="All of the dataset's rows.")] = False,
-    json: Json = False,
-) -> None:
-    """Take rows off the list that nobody wants any more; they stay on record."""
-    _call(
-        "quarantine_discard",
-        json,
-        dataset=dataset,
-        project=project,
-        environment=env,
-        every=every,
-        which={"reason": reason, "file": file, "run_id": run_id, "ids": row or []},
-    )
-
-
-@quarantine_app.command("counts", epilog="Example:  headwater quarantine counts tlc.trips")
-def quarantine_counts(
-    dataset: Annotated[str, typer.Argument(help="Only this dataset.")] = "",
-    project: Project = ".",
-    limit: Limit = 50,
-    json: Json = False,
-) -> None:
-    """Count what went into quarantine by day and reason, and what became of it."""
-    _call("quarantine_counts", json, dataset=dataset, project=project, limit=limit)
 
 
 @app.command(epilog="Example:  headwater releases")
@@ -675,7 +427,7 @@ def releases(
     project: Project = ".", env: Env = PROD, limit: Limit = 20, json: Json = False
 ) -> None:
     """List the releases, newest first."""
-    _call("releases", json, project=project, environment=env, limit=limit)
+    call("releases", json, project=project, environment=env, limit=limit)
 
 
 @app.command(epilog="Example:  headwater doctor")
@@ -687,7 +439,7 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Look whether all is well: packages, project, lake; and say what to do."""
-    _call("doctor", json, project=project, fix=fix)
+    call("doctor", json, project=project, fix=fix)
 
 
 @app.command(epilog="Example:  headwater clean --dry-run")
@@ -706,7 +458,7 @@ def clean(
     json: Json = False,
 ) -> None:
     """Remove built tables, snapshots and files that no release needs any more."""
-    _call("clean", json, project=project, older_than_days=older_than, dry_run=dry_run)
+    call("clean", json, project=project, older_than_days=older_than, dry_run=dry_run)
 
 
 @app.command(epilog="Example:  headwater schema source")
@@ -721,7 +473,7 @@ def schema(
     json: Json = False,
 ) -> None:
     """Print the JSON Schemas of a project's files, for editors."""
-    _call("schema", json, name=name, project=project, write=write)
+    call("schema", json, name=name, project=project, write=write)
 
 
 @app.command(epilog="Example:  headwater backup /mnt/backups/shop")
@@ -731,7 +483,7 @@ def backup(
     json: Json = False,
 ) -> None:
     """Back up the lake, while runs go on; only new files are copied."""
-    _call("backup", json, folder=folder, project=project)
+    call("backup", json, folder=folder, project=project)
 
 
 @app.command(epilog="Example:  headwater restore /mnt/backups/shop")
@@ -748,7 +500,7 @@ def restore(
     json: Json = False,
 ) -> None:
     """Bring back a lake from its backup."""
-    _call("restore", json, folder=folder, project=project, into=into, replace=replace)
+    call("restore", json, folder=folder, project=project, into=into, replace=replace)
 
 
 def main() -> None:
