@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import headwater as hw
+from headwater.cli.doctor import examine
 from headwater.errors import LakeLocked, ReleaseRefused
+from headwater.findings import Grade
 from headwater.lake.commit import now
 from headwater.run.clean import clean
 from tests.conftest import SOURCE
@@ -101,6 +103,20 @@ def test_a_release_whose_rows_are_gone_is_not_gone_back_to(project):
         ReleaseRefused, match=r"the rows that release 2 had of m\.[xy] are not there"
     ):
         hw.open_project(made.folder).diff(2, 3)
+
+
+def test_a_release_is_not_gone_back_to_whose_tables_stand_only_in_an_old_snapshot(project):
+    """Another environment needs the snapshot, for another dataset."""
+    made = project({**FILES, "models/m/alone.sql": "SELECT count(*) AS n FROM s.t"})
+    made.run()
+    made.write({"models/m/x.sql": "SELECT a, b FROM s.t WHERE a > 0"})
+    assert hw.open_project(made.folder, environment="dev").run().exit_code == 0
+    made.write({"data/2.csv": "a,b\n7,q\n", "models/m/x.sql": "SELECT a, b FROM s.t WHERE a > 5"})
+    assert made.run().exit_code == 0
+    assert {str(build.dataset) for build in clean_after(made).tables} == {"m.x", "m.y"}
+    with pytest.raises(ReleaseRefused, match=r"the rows that it had of m\.[xy] are not there"):
+        hw.api.roll_back(made.folder, 1)
+    assert [f for f in examine(str(made.folder)) if f.grade is Grade.PROBLEM] == []
 
 
 def test_what_another_environment_has_stays(project):

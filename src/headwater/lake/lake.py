@@ -484,8 +484,18 @@ class Lake:
         )
         return {Position(table, old): Position(table, new) for table, old, new in rows}
 
+    def stands(self, position: Position) -> bool:
+        """Whether the rows of a position are still there, and those of a table that is: one that
+        was cleaned away may still be seen in a snapshot that is kept for another."""
+        ((count,),) = self.rows(
+            f"SELECT count(*) FROM {_standing('builds', 'built_at')} "
+            "WHERE r.built_table = ? AND r.snapshot_id = ?",
+            [position.table, position.snapshot_id],
+        )
+        return bool(count) and self.has(position)
+
     def has(self, position: Position) -> bool:
-        """Whether the rows of a position are still there."""
+        """Whether the rows of a position can still be read."""
         try:
             self.con.execute(f"EXPLAIN SELECT * FROM {at(position)}").fetchall()
         except duckdb.Error:

@@ -128,7 +128,7 @@ def _target(releases: Mapping[int, int], to: int | None) -> int:
 def _refuse_lost(lake: Lake, target: int, moves: Mapping[DatasetName, Position]) -> None:
     """Raise where the rows of a release are not there any more."""
     for name, position in moves.items():
-        if not lake.has(position):
+        if not lake.stands(position):
             raise ReleaseRefused(
                 f"release {target} cannot be gone back to: the rows that it had of {name} are not "
                 "there any more",
