@@ -406,10 +406,41 @@ def test_what_has_other_values_in_dev_is_built_anew_where_it_is_promoted(project
     assert names(made)["m.alone"] == names(made, "dev")["m.alone"]
     assert promote(made).status == "nothing"
     made.write({"models/m/x.sql": "SELECT a, b FROM s.t WHERE a < $least"})
-    with pytest.raises(ReleaseRefused, match=r"m\.x and m\.y since dev was built"):
-        promote(made)  # dev has not built that
+    for _ in range(2):
+        with pytest.raises(
+            ReleaseRefused, match=r"dev has not built m\.x as this folder defines it"
+        ):
+            promote(made)
+        # Nor where it was built with a value that was given for once.
+        hw.open_project(made.folder, environment="dev", variables={"least": 3}).run()
     run(made)
     assert did(promote(made)).keys() == {"m.x", "m.y"}
+
+
+def test_a_value_may_be_that_of_prod_alone(project):
+    settings = (
+        "name: p\nvariables: {least: 2}\nenvironments: {prod: {variables: {least: 1}}, dev: }\n"
+    )
+    made = project({**SAMPLED, "headwater.yaml": settings})
+    run(made, "prod")
+    run(made)
+    assert (ask(made, "FROM m.y", "prod"), ask(made, "FROM m.y")) == ([(3, 6)], [(2, 5)])
+    made.write({"models/m/alone.sql": "SELECT a + 1 AS a FROM s.t"})
+    run(made)
+    assert did(promote(made)) == {}
+    assert names(made)["m.alone"] == names(made, "dev")["m.alone"]
+    assert (ask(made, "FROM m.y", "prod"), ask(made, "FROM m.y")) == ([(3, 6)], [(2, 5)])
+
+
+def test_what_is_said_of_a_dataset_is_said_with_the_values_of_the_environment(project):
+    source = SOURCE + "    rules:\n      - {name: least, check: a >= $least}\n"
+    made = project({**SAMPLED, "models/m/x.sql": FILES["models/m/x.sql"]}, source=source)
+    run(made, "prod")
+    run(made)
+    assert "a >= CAST('2'" in made.cli("show", "s.t", "--contract", "--env", "dev")[1]
+    assert "a >= CAST('1'" in made.cli("show", "s.t", "--contract")[1]
+    (row,) = ask(made, "SELECT id FROM headwater.quarantine")
+    assert "a >= CAST('2'" in made.cli("quarantine", "show", row[0], "--env", "dev")[1]
 
 
 def test_a_source_with_other_values_in_dev_is_landed_by_prod_itself(project):
@@ -423,7 +454,10 @@ def test_a_source_with_other_values_in_dev_is_landed_by_prod_itself(project):
     run(made)
     with pytest.raises(ReleaseRefused, match=r"s\.t was landed in dev with that environment's"):
         promote(made)
+    made.write({"data/2.csv": "a,b\n"})
     run(made, "prod")
+    made.write({"data/2.csv": "a,b\n8,q\n"})
+    assert not opened(made).plan_promotion("dev").doing
     assert promote(made).status == "nothing"
     assert ask(made, "SELECT count(*) FROM m.alone", "prod") == [(2,)]
 

@@ -77,6 +77,7 @@ def test_another_value_rebuilds_what_uses_it_and_nothing_else(project, variables
     [
         ("{dve: {variables: {snice: 2}}}", (7, 34), "no variable 'snice'"),
         ("{dev: {variables: {most: much}}}", (7, 34), "the variable 'most' must be integer"),
+        ("{dev: {variables: {most: }}}", (7, 34), "the variable 'most' has no value here"),
         ("{built: {}}", (7, 16), "no name for an environment: 'built' is reserved"),
         ("{dev: {vars: {}}}", (7, 22), "unknown key 'vars'"),
     ],

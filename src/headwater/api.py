@@ -132,13 +132,30 @@ class OpenProject:
         from headwater.run.options import Options
         from headwater.run.run import run
 
-        options = Options(promote=environment, replace=replace, command=f"promote {environment}")
         _refuse_to_promote_prod(environment)
+        options = Options(
+            promote=environment,
+            promoted=self._as_in(environment),
+            replace=replace,
+            command=f"promote {environment}",
+        )
         self.read_lake(PROD).close()  # to promote what is not there makes no lake
         with self.open_lake(PROD) as lake:
             report = run(self.project, self.graph, self.bound, lake, options, observer)
         self._keep_entries()
         return report
+
+    def _as_in(self, environment: str) -> tuple[Project, Graph, Bound] | None:
+        """The project as it means in an environment where its variables have other values."""
+        there = values_of(self.project.settings, self.variables, environment)
+        if {n: v.sql for n, v in there.items()} == {
+            n: v.sql for n, v in self.project.variables.items()
+        }:
+            return None
+        opened = open_project(
+            self.project.folder, variables=self.variables, environment=environment
+        )
+        return opened.project, opened.graph, opened.bound
 
     def plan_promotion(self, environment: str) -> Plan:
         """What `promote` would do; nothing is done. Raises UnknownEnvironment."""
@@ -483,7 +500,7 @@ def query_project(
     folder = find_project(Path(path))
     given = variables or {}
     settings = read_settings(folder)
-    _refuse_unused(folder, settings, sql, given)
+    _refuse_unused(folder, settings, sql, given, environment)
     return _query(folder, settings, sql, allow_files, given, environment)
 
 
@@ -571,12 +588,14 @@ def _variables_of(sql: str, functions: Sequence[Function]) -> frozenset[str]:
     return own.union(*(function.text.body.variables for function in functions))
 
 
-def _refuse_unused(folder: Path, settings: Settings, sql: str, given: Mapping[str, Any]) -> None:
+def _refuse_unused(
+    folder: Path, settings: Settings, sql: str, given: Mapping[str, Any], environment: str
+) -> None:
     """Raise ProjectMistakes for values that are given and declared or used nowhere."""
     if not given:
         return
     mistakes = unknown(settings, given)
-    used = _variables_of(sql, _functions_of(folder, sql, given))
+    used = _variables_of(sql, _functions_of(folder, sql, given, environment))
     mistakes += [
         unused(name, "the query")
         for name in given

@@ -127,7 +127,11 @@ def _opened(project: str | Path | OpenProject, variables: Mapping[str, Any] | No
         return open_project(project, variables=variables)
     if not variables:
         return project
-    return open_project(project.project.folder, variables={**project.variables, **variables})
+    return open_project(
+        project.project.folder,
+        variables={**project.variables, **variables},
+        environment=project.environment,
+    )
 
 
 def _model(project: Project, text: str) -> SqlModel | PythonModel:

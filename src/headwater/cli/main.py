@@ -206,7 +206,7 @@ def show(
 ) -> None:
     """Show a dataset: its columns, contract, size and a few rows."""
     if contract:
-        call("show_contract", json, dataset=dataset, project=project)
+        call("show_contract", json, dataset=dataset, project=project, environment=env)
     call(
         "show", json, dataset=dataset, project=project, environment=env, failed=failed, limit=limit
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.cli.differences import show_differences
 from headwater.cli.output import Output
-from headwater.errors import UnknownEnvironment, counted
+from headwater.errors import NoLake, UnknownEnvironment, counted
 from headwater.folder import find_project
 from headwater.index.memo import Answer
 from headwater.names import PROD
@@ -85,7 +85,7 @@ def _built(project: str, environment: str, variables: Mapping[str, Any]) -> list
     opened = open_project(project, variables=variables, environment=environment)
     try:
         return opened.diff_environments(PROD, environment)
-    except UnknownEnvironment:
+    except (NoLake, UnknownEnvironment):
         return []
 
 

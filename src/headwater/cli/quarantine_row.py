@@ -22,7 +22,7 @@ def command(out: Output, row: str, project: str, environment: str) -> int:
     )
     if not rows:
         raise UnknownDataset(f"no quarantined row {row!r}", hint=_hint(row, project))
-    meanings = _meanings(project, rows[0]["dataset"])
+    meanings = _meanings(project, environment, rows[0]["dataset"])
     if out.is_json:
         out.json(
             [
@@ -56,8 +56,8 @@ def _hint(row: str, project: str) -> str:
     return f"it was there, and {ended[0]['outcome']} on {ended[0]['ended_at']:%Y-%m-%d}"
 
 
-def _meanings(project: str, dataset: str) -> dict[str, str]:
-    opened = open_project(project)
+def _meanings(project: str, environment: str, dataset: str) -> dict[str, str]:
+    opened = open_project(project, environment=environment)
     definition = opened.project.datasets.get(DatasetName.parse(dataset))
     if definition is None:
         return REASONS

@@ -14,8 +14,8 @@ from headwater.names import DatasetName
 from headwater.project.definitions import FileDataset, SourceDataset, Write
 
 
-def command(out: Output, dataset: str, project: str) -> int:
-    opened = open_project(project)
+def command(out: Output, dataset: str, project: str, environment: str) -> int:
+    opened = open_project(project, environment=environment)
     name = find(opened, dataset)
     told = _describe(opened, name)
     if out.is_json:

@@ -48,7 +48,7 @@ from headwater.project.definitions import (
     input_columns,
 )
 from headwater.project.functions import shadows, used_in
-from headwater.project.variables import values_elsewhere, wrong_value
+from headwater.project.variables import stated_values, wrong_value
 from headwater.sql.faults import SqlError
 from headwater.sql.inline import inlined
 from headwater.sql.query import expression_words
@@ -192,12 +192,8 @@ class _Binder:
         if self.was_bound("values", SETTINGS_FILE, SETTINGS_FILE, ()):
             return
         text = self.project.texts.get(SETTINGS_FILE, "")
-        project = self.project
-        values = [
-            *project.variables.values(),
-            *values_elsewhere(project.settings, project.environment),
-        ]
-        for value in wrong_values(self.con, values):
+        given = [value for value in self.project.variables.values() if value.given]
+        for value in wrong_values(self.con, [*given, *stated_values(self.project.settings)]):
             self.mistakes.append(wrong_value(value, text, self.project.places))
 
     def refuse_shadows(self) -> None:

@@ -83,7 +83,7 @@ MemoryLimit = Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?(KB|MB|GB|TB|K
 class Environment(Definition):
     """What is otherwise in one environment, as `dev`."""
 
-    variables: dict[str, Scalar] = Field(default_factory=dict)
+    variables: dict[str, Scalar | None] = Field(default_factory=dict)
     """Name -> its value there, in place of the variable's default."""
 
 
@@ -113,7 +113,9 @@ class Settings(Definition):
         default_factory=dict
     )
     """Name -> its value, or `{type: …, default: …}`; SQL names it as `$name`."""
-    environments: dict[str, Environment] = Field(default_factory=dict)
+    environments: dict[
+        str, Annotated[Environment, BeforeValidator(lambda value: {} if value is None else value)]
+    ] = Field(default_factory=dict)
     """Name of an environment -> what is otherwise there: `{dev: {variables: {since: …}}}`."""
 
     @model_validator(mode="after")
@@ -140,7 +142,19 @@ class Settings(Definition):
                     "no name for an environment: {reason}",
                     {"reason": reason, "path": ("environments", environment)},
                 )
-            for name in settings.variables.keys() - self.variables.keys():
+            for name, value in settings.variables.items():
+                if value is None:
+                    raise PydanticCustomError(
+                        "environments",
+                        "the variable {name} has no value here",
+                        {
+                            "name": repr(name),
+                            "path": ("environments", environment, "variables", name),
+                            "hint": "write one, or leave the line out",
+                        },
+                    )
+                if name in self.variables:
+                    continue
                 raise PydanticCustomError(
                     "environments",
                     "no variable {name}",

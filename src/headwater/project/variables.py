@@ -15,7 +15,7 @@ from headwater.errors import Mistake, suggestion
 from headwater.folder import SETTINGS_FILE
 from headwater.names import PROD
 from headwater.places import KeyPath, Places
-from headwater.project.definitions import Project, Settings, Value
+from headwater.project.definitions import Settings, Value
 from headwater.project.mistakes import mistake_in
 
 
@@ -27,7 +27,7 @@ def values_of(
     there = {value.name: value for value in _values_in(settings, environment)}
     found = {}
     for name, variable in settings.variables.items():
-        if name in given:
+        if given.get(name) is not None:
             found[name] = Value(name, variable.type_, text_of(given[name]), given=True)
         elif name in there:
             found[name] = there[name]
@@ -36,17 +36,14 @@ def values_of(
     return found
 
 
-def values_elsewhere(settings: Settings, environment: str) -> list[Value]:
-    """The values that variables have in other environments than this one."""
-    others = [name for name in settings.environments if name != environment]
-    return [value for name in others for value in _values_in(settings, name)]
-
-
-def otherwise_in(project: Project, environment: str) -> frozenset[str]:
-    """The variables whose value headwater.yaml states for an environment, and that have another
-    one in this opening of the project."""
-    stated = _values_in(project.settings, environment)
-    return frozenset(v.name for v in stated if v.sql != project.variables[v.name].sql)
+def stated_values(settings: Settings) -> list[Value]:
+    """Every value that headwater.yaml states: defaults, and those of environments."""
+    defaults = [
+        Value(name, variable.type_, text_of(variable.default))
+        for name, variable in settings.variables.items()
+        if variable.default is not None
+    ]
+    return defaults + [v for name in settings.environments for v in _values_in(settings, name)]
 
 
 def _values_in(settings: Settings, environment: str) -> list[Value]:
@@ -88,7 +85,7 @@ def without_value(
             SETTINGS_FILE,
             places.of(("variables", name)),
             f"the variable {name!r} has no value",
-            f"give it a `default`, a value under `environments:`, or --var {name}=…",
+            f"give it a `default`, or --var {name}=…",
         )
         for name in settings.variables
         if name not in values

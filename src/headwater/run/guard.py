@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headwater.lake.state import Position
 from headwater.names import DatasetName
 from headwater.plan.plan import conflicts, superseded
 from headwater.project.definitions import SourceDataset
+from headwater.run.options import Options
 from headwater.run.progress import Progress
 from headwater.run.refusals import (
     no_environment,
     refuse_conflicts,
     refuse_other_definitions,
     refuse_superseded,
+    values_to_land,
 )
+from headwater.run.report import Silent
 
 
 @dataclass
@@ -23,10 +26,12 @@ class Guard:
     """Refuses what nobody has said is meant.
 
     judged   the names that were looked at last.
+    there    the built tables of what means something else in the promoted environment.
     """
 
     run: Progress
     judged: Mapping[DatasetName, Position] | None = None
+    there: dict[DatasetName, str] = field(default_factory=dict)
 
     def refuse_left_behind(self, released: Mapping[DatasetName, Position]) -> None:
         """Raise where prod would go back to what a newer release has replaced, unless that is
@@ -47,13 +52,41 @@ class Guard:
         self, wanted: Mapping[DatasetName, str], released: Mapping[DatasetName, Position]
     ) -> None:
         """Raise where the promoted environment is not what the project says, or prod has moved on
-        in another direction since."""
+        in another direction since.
+
+        What the values of variables make another table there is prod's own: prod builds it. That
+        cannot be so of a source, as promoting lands nothing.
+        """
         promote, there = self.run.options.promote, self.run.neighbours.promoted
         if not there:
             raise no_environment(promote, self.run.lake.environments())
-        refuse_other_definitions(self.run.graph, promote, wanted, there, self.run.own)
+        refuse_other_definitions(self.run.graph, promote, {**wanted, **self.there}, there)
         own = {name: table for name, table in wanted.items() if name in self.run.own}
+        for name, table in own.items():
+            stands = name in released and released[name].table == table
+            if isinstance(self.run.graph.datasets[name], SourceDataset) and not stands:
+                raise values_to_land(self.run.graph, promote, name)
         refuse_conflicts(promote, conflicts(there, self.run.neighbours.base, released, own))
+
+    def find_own(self) -> None:
+        """Find out what means something else in the promoted environment."""
+        self.there = self.wanted_there()
+        if self.there:
+            wanted = self.wanted_tables()
+            self.run.own = {n for n, t in self.there.items() if wanted.get(n, t) != t}
+
+    def wanted_there(self) -> dict[DatasetName, str]:
+        """The built tables of the project as it means in the promoted environment; nothing where it
+        means the same there."""
+        if self.run.options.promoted is None:
+            return {}
+        project, graph, bound = self.run.options.promoted
+        selected, none = self.run.selected, frozenset[DatasetName]()
+        there = Progress(
+            *(project, graph, bound, self.run.lake, Options(), Silent()),
+            *(selected, none, self.run.run_id),
+        )
+        return Guard(there).wanted_tables()
 
     def wanted_tables(self) -> dict[DatasetName, str]:
         """The built tables of the selected datasets as they are defined now, but for those whose

@@ -24,7 +24,7 @@ from headwater.project.definitions import SourceDataset
 from headwater.run.gather import Gatherer, portions
 from headwater.run.placing import Placer
 from headwater.run.progress import Progress, by_remedy, types_of
-from headwater.run.refusals import other_definition, values_to_land
+from headwater.run.refusals import other_definition
 from headwater.run.renaming import Renamer
 from headwater.run.report import StepReport
 from headwater.sources.batch import Item
@@ -120,8 +120,6 @@ class Lander:
             return False
         there = self.run.neighbours.names(self.run.state).get(name)
         position = latest_of(table, (self.run.state.released.get(name), there))
-        if position is None and name in self.run.own:
-            raise values_to_land(self.run.graph, self.run.options.promote, name)
         if there is None or position is None or (there.table != table and name not in self.run.own):
             if not self.run.options.promote:
                 return False  # nobody else has it so: it is this environment's to land
@@ -129,7 +127,8 @@ class Lander:
         self.run.positions[name] = position
         build = self.run.neighbours.build(self.run.state, name, position)
         self.run.note_columns(name, types_of(build.columns if build else {}))
-        step.reason = f"as {self.run.neighbours.whose} has it"
+        if there.table == table:
+            step.reason = f"as {self.run.neighbours.whose} has it"
         self.run.observer.done(step)
         return True
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from headwater.analysis.graph import Graph
+from headwater.engine.bind import Bound
 from headwater.ingest.replay import Request
 from headwater.names import DatasetName
+from headwater.project.definitions import Project
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class Options:
     lands     outside of prod: whether files are landed of sources that prod has landed.
     replace   go on though a newer release has replaced the definitions.
     promote   the environment whose built tables prod takes over; nothing is landed then.
+    promoted  the project as it means in that environment, where its variables have other values.
     moment    what ages are counted to, UTC without a zone; by default the run's beginning.
     """
 
@@ -35,5 +39,6 @@ class Options:
     lands: bool = False
     replace: bool = False
     promote: str = ""
+    promoted: tuple[Project, Graph, Bound] | None = None
     command: str = "run"
     moment: datetime | None = None

@@ -210,9 +210,10 @@ class _Looker:
         there = self.there.get(dataset.name)
         if self.lands or not isinstance(dataset, SourceDataset) or mine is None or there is None:
             return None
-        if there.table != mine.position.table:
+        is_promotion = self.neighbours and self.neighbours.promote  # which lands nothing
+        if there.table != mine.position.table and not is_promotion:
             return None
-        return latest_of(there.table, (there, self.state.released.get(dataset.name)))
+        return latest_of(mine.position.table, (there, self.state.released.get(dataset.name)))
 
     def _inputs(self, dataset: Dataset) -> dict[DatasetName, dict[str, Type]]:
         """The columns of what a dataset reads, where they are known."""

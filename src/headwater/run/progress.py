@@ -22,7 +22,7 @@ from headwater.lake.lake import Lake
 from headwater.lake.state import Build, Position, State
 from headwater.lake.step import StepIdentity, step_row, table_name
 from headwater.names import PROD, DatasetName
-from headwater.plan.plan import Action, known_mark, with_values
+from headwater.plan.plan import Action, known_mark
 from headwater.project.definitions import (
     ORIGIN_COLUMNS,
     Dataset,
@@ -32,7 +32,6 @@ from headwater.project.definitions import (
     SqlModel,
     input_schemas,
 )
-from headwater.project.variables import otherwise_in
 from headwater.run.group import Group, Outcome
 from headwater.run.neighbours import Neighbours
 from headwater.run.options import Options
@@ -51,7 +50,8 @@ class Progress:
     outdated      those that this run does not make and whose definition has changed since.
     fingerprints  what each means.
     records       rows of state tables that the record of the run is committed with.
-    own           what has other values of variables in the promoted environment: prod builds it.
+    own           what means something else in the promoted environment, by the values of variables:
+                  prod has its own.
     """
 
     project: Project
@@ -83,8 +83,7 @@ class Progress:
         self.is_prod = self.lake.environment == PROD
         self.neighbours = Neighbours(self.lake, self.options.promote)
         self.schemas.update(self.bound.schemas)
-        others = otherwise_in(self.project, self.options.promote)
-        self.own = with_values(self.graph, others) if others else set()
+        self.own: set[DatasetName] = set()
         self.renames = renames(self.graph.datasets)
 
     # ---- what datasets mean

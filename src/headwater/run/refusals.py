@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from headwater.analysis.graph import Graph
 from headwater.errors import HeadwaterError, ReleaseRefused, UnknownEnvironment, suggestion
@@ -32,17 +32,13 @@ def refuse_other_definitions(
     environment: str,
     wanted: Mapping[DatasetName, str],
     there: Mapping[DatasetName, Position],
-    own: Collection[DatasetName],
 ) -> None:
     """Raise where an environment was not built from what the project says now.
 
-    wanted   name -> the built table that it has as it is defined now.
+    wanted   name -> the built table that it has there as it is defined now.
     there    the environment's names.
-    own      what has other values of variables there, and so is built anew.
     """
     for name in graph.order:
-        if name in own and name in there:
-            continue
         if name not in there or wanted.get(name, there[name].table) != there[name].table:
             raise other_definition(graph, environment, name)
     more = sorted(there.keys() - graph.datasets.keys())

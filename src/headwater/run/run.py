@@ -82,6 +82,7 @@ class _Run:
         self.releaser = Releaser(self.run, self.guard)
 
     def carry_out(self) -> Report:
+        self.guard.find_own()
         self.guard.refuse_left_behind(self.run.state.released)
         for name in self.run.graph.order:
             dataset = self.run.graph.datasets[name]
