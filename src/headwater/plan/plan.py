@@ -5,7 +5,7 @@ Pure functions from what the project wants and the lake has to decisions with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -190,7 +190,7 @@ def superseded(
     reads it: these are none.
     """
     found = {}
-    excused = with_values(graph)
+    excused = _with_values(graph)
     for name in graph.order:
         table = wanted.get(name)
         if table is None or name in excused:
@@ -205,16 +205,11 @@ def superseded(
     return found
 
 
-def with_values(graph: Graph, variables: Collection[str] | None = None) -> set[DatasetName]:
-    """The datasets that the value of a variable is part of, and all that reads them.
-
-    variables   of any of these; None: of any at all.
-    """
+def _with_values(graph: Graph) -> set[DatasetName]:
+    """The datasets that the value of a variable is part of, and all that reads them."""
     found: set[DatasetName] = set()
     for name in graph.order:
-        own = graph.datasets[name].variables
-        has_own = bool(own) if variables is None else not own.isdisjoint(variables)
-        if has_own or not found.isdisjoint(graph.inputs[name]):
+        if graph.datasets[name].variables or not found.isdisjoint(graph.inputs[name]):
             found.add(name)
     return found
 
