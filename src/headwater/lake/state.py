@@ -279,6 +279,10 @@ class State:
         newest = self.newest_of_tables.get(table)
         return newest.dataset if newest else None
 
+    def is_prods(self, table: str) -> bool:
+        """Whether prod has released a built table, under whatever name."""
+        return any(place.table == table for place in self.prod.names.values())
+
     def newest_build(self, dataset: DatasetName, fingerprint: str) -> Build | None:
         """The newest build of a dataset at a fingerprint."""
         return self._newest.get((dataset, fingerprint))

@@ -132,6 +132,23 @@ def decide_model(
     return Decision(Action.NOTHING, "up to date", at_fingerprint.position)
 
 
+def judged_by_others(
+    build: Build | None, parents: Mapping[DatasetName, str]
+) -> tuple[DatasetName, ...]:
+    """What a source refers to that means something else than when its rows were judged: it has
+    another built table.
+
+    build     the source's.
+    parents   what it refers to -> the built table of that.
+    """
+    judged = build.inputs if build else {}
+    return tuple(
+        given
+        for given, table in parents.items()
+        if given in judged and judged[given].table != table
+    )
+
+
 def why_defined_anew(earlier: Build | None, inputs: Mapping[DatasetName, Position]) -> str:
     """Why there is no build of what a model means now, from what it read when it was built last."""
     if earlier is None:

@@ -35,6 +35,8 @@ class Wanted:
     shared          of a source that this environment does not land: where it stands elsewhere.
     intake          of a source: what is to land, in a line; "" for nothing.
     waiting         of a source: how many rows wait for what they refer to.
+    judged_by       of a source: what it refers to that has another definition than when its rows
+                    were judged, so that all of them are judged again.
     problem         why it cannot be made; "" if nothing is known to be in the way.
     differences     what differs from how it was defined when it was built last, in words.
     columns         its columns as it is defined now; None: not known before it is built.
@@ -49,6 +51,7 @@ class Wanted:
     shared: Position | None = None
     intake: str = ""
     waiting: int = 0
+    judged_by: DatasetName | None = None
     problem: str = ""
     differences: tuple[str, ...] = ()
     columns: Mapping[str, Type] | None = None
@@ -205,6 +208,9 @@ def _landing(
     if mine.at_fingerprint is None and mine.newest:
         why = _told("its contract changed", mine.differences)
         return Action.LAND, f"{why}; landed again: {mine.intake or 'no files'}"
+    if mine.judged_by and mine.intake:
+        why = f"{mine.judged_by} has another definition than when its rows were judged"
+        return Action.LAND, f"{why}: {mine.intake}"
     waiting = ""
     if mine.waiting and mine.at_fingerprint:
         tried = mine.at_fingerprint.inputs

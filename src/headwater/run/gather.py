@@ -49,9 +49,12 @@ class Gatherer:
     relanded: frozenset[DatasetName] = frozenset()
     from_now: bool = False
 
-    def gather(self, dataset: SourceDataset, table: str, state: State) -> Gathered:
-        """What is to land into the built table `table`. Raises NoSuchInput where no file was ever
-        there, and HeadwaterError where files are gone that are needed."""
+    def gather(
+        self, dataset: SourceDataset, table: str, state: State, *, again: bool = False
+    ) -> Gathered:
+        """What is to land into the built table `table`; `again`: all of it, whether it has landed
+        or not. Raises NoSuchInput where no file was ever there, and HeadwaterError where files are
+        gone that are needed."""
         known = {path: file for (t, path), file in state.files.items() if t == table}
         definition = dataset.definition
         missing: NoSuchInput | None = None
@@ -66,7 +69,7 @@ class Gatherer:
             items,
             known,
             _has_changed,
-            reland=dataset.name in self.relanded,
+            reland=again or dataset.name in self.relanded,
             earlier=earlier,
             copy_of=Copies(self.raw(dataset.name), self.folder, definition).of,
         )

@@ -9,9 +9,11 @@ from headwater.lake.state import Position
 from headwater.names import DatasetName
 from headwater.plan.plan import conflicts, superseded
 from headwater.project.definitions import SourceDataset
+from headwater.run.judging import judged_again
 from headwater.run.options import Options
 from headwater.run.progress import Progress
 from headwater.run.refusals import (
+    judged_elsewhere,
     no_environment,
     refuse_conflicts,
     refuse_other_definitions,
@@ -66,7 +68,24 @@ class Guard:
             stands = name in released and released[name].table == table
             if isinstance(self.run.graph.datasets[name], SourceDataset) and not stands:
                 raise values_to_land(self.run.graph, promote, name)
+        self.refuse_judged_elsewhere(wanted, released)
         refuse_conflicts(promote, conflicts(there, self.run.neighbours.base, released, own))
+
+    def refuse_judged_elsewhere(
+        self, wanted: Mapping[DatasetName, str], released: Mapping[DatasetName, Position]
+    ) -> None:
+        """Raise where prod would take over a source whose rows refer to what has another
+        definition in prod: promoting lands nothing."""
+        there = self.run.neighbours.promoted
+        tables = {name: place.table for name, place in {**there, **released}.items()} | {**wanted}
+        for name in sorted(there.keys() & wanted.keys()):
+            if isinstance(self.run.graph.datasets[name], SourceDataset):
+                build = self.run.neighbours.build(self.run.state, name, there[name])
+                parents = {n: tables[n] for n in self.run.graph.inputs[name] if n in tables}
+                if others := judged_again(self.run.state, build, parents):
+                    raise judged_elsewhere(
+                        self.run.graph, self.run.options.promote, name, others[0]
+                    )
 
     def find_own(self) -> None:
         """Find out what means something else in the promoted environment."""

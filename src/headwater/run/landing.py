@@ -22,6 +22,7 @@ from headwater.names import DatasetName
 from headwater.plan.plan import Action, latest_of
 from headwater.project.definitions import SourceDataset
 from headwater.run.gather import Gatherer, portions
+from headwater.run.judging import Judging, judging, refuse_for_prod
 from headwater.run.placing import Placer
 from headwater.run.progress import Progress, by_remedy, types_of
 from headwater.run.refusals import other_definition
@@ -65,11 +66,12 @@ class Lander:
         try:
             self.renamer.take_over(dataset, mark)
             table = self.run.table(name, mark)
-            parents = self.parents(dataset)
-            if self.try_again(dataset, table, parents, step, lock):
+            parents = self.parents(dataset, table)
+            judge = judging(dataset, table, self.run.state, parents)
+            if not judge.others and self.try_again(dataset, table, parents, step, lock):
                 lock = self.run.lock(name)
             lands = name not in self.run.failed
-            for intake in portions(self.intake(dataset, table, step)) if lands else ():
+            for intake in portions(self.intake(judge, table, step)) if lands else ():
                 self.run.observer.started(name, "land", intake.reason)
                 identity = self.run.identity(name, table, mark, Action.LAND, intake.reason)
                 self.placer.make_functions(dataset)
@@ -82,11 +84,14 @@ class Lander:
                     parents,
                     lambda path: self.run.observer.started(name, "land", path),
                 )
+                judge.take(landing)
                 self.take_landing(step, landing, lock, started)
                 if landing.files:  # its commit has let go of the lock
                     lock = self.run.lock(name)
                 if name in self.run.failed:
                     break
+            if name not in self.run.failed:
+                judge.end()
             self.tend_copies(dataset, step)
         except LakeLocked:
             raise
@@ -132,7 +137,7 @@ class Lander:
         self.run.observer.done(step)
         return True
 
-    def parents(self, dataset: SourceDataset) -> dict[DatasetName, Position]:
+    def parents(self, dataset: SourceDataset, table: str) -> dict[DatasetName, Position]:
         """Where the datasets stand that a source refers to; they are put into the session."""
         if any(self.run.group.waiting(given) for given in dataset.inputs):
             self.run.flush()
@@ -143,8 +148,10 @@ class Lander:
                     where=f"{dataset.file}:{dataset.line}",
                     hint=f"land or build it too: headwater run --select +{dataset.name}",
                 )
+        parents = {given: self.run.positions[given] for given in dataset.inputs}
+        refuse_for_prod(dataset, table, self.run.state, parents, self.run.lake.environment)
         self.placer.place_inputs(dataset)
-        return {given: self.run.positions[given] for given in dataset.inputs}
+        return parents
 
     def try_again(
         self,
@@ -203,7 +210,7 @@ class Lander:
             self.run.note_columns(name, types_of(build.columns))
             self.run.observer.started(name, "replay", "")
             identity = self.run.identity(name, table, mark, Action.REPLAY, "from quarantine")
-            self.parents(dataset)
+            self.parents(dataset, table)
             self.placer.make_functions(dataset)
             # Other rows may still wait for what has moved, so it counts as moved.
             replayed = replay(self.run.lake, identity, dataset, request, build.inputs)
@@ -226,12 +233,19 @@ class Lander:
             lock.release()
             step.seconds = time.monotonic() - started
 
-    def intake(self, dataset: SourceDataset, table: str, step: StepReport) -> Intake:
+    def intake(self, judge: Judging, table: str, step: StepReport) -> Intake:
         """What is to land."""
-        gathered = self.gatherer.gather(dataset, table, self.run.state)
+        again = bool(judge.others)
+        gathered = self.gatherer.gather(judge.dataset, table, self.run.state, again=again)
+        judge.begin(gathered.intake)
         step.notes += gathered.notes
+        if again:
+            step.notes.append(
+                f"all rows are judged again: {judge.others[0]} has another definition than when "
+                "they were"
+            )
         for item, why in gathered.intake.refused:
-            self.refuse(dataset.name, table, step, item, why)
+            self.refuse(judge.dataset.name, table, step, item, why)
         return gathered.intake
 
     def tend_copies(self, dataset: SourceDataset, step: StepReport) -> None:

@@ -34,6 +34,7 @@ from headwater.project.definitions import (
     input_schemas,
 )
 from headwater.run.gather import Gatherer
+from headwater.run.judging import judged_again
 from headwater.run.neighbours import Neighbours
 from headwater.sql.difference import difference
 
@@ -114,6 +115,7 @@ class _Looker:
         )
         self.seconds, self.definitions = self._before()
         self.marks: dict[DatasetName, Mark] = {}
+        self.tables: dict[DatasetName, str] = {}
         self.there = self.neighbours.names(self.state) if self.neighbours else {}
 
     def look(self, dataset: Dataset) -> Wanted:
@@ -126,11 +128,18 @@ class _Looker:
         shared = self._shared(dataset, mine)
         intake = problem = ""
         waiting = 0
+        others: tuple[DatasetName, ...] = ()
+        table = mine.position.table if mine else table_name(name, mark)
+        if mark:
+            self.tables[name] = table
         if isinstance(dataset, SourceDataset) and not shared:
             waiting = self._waiting(dataset, mine)
-            table = mine.position.table if mine else table_name(name, mark)
+            parents = {n: self.tables[n] for n in dataset.inputs if n in self.tables}
+            others = judged_again(self.state, mine, parents)
             try:
-                gathered = self.gatherer.gather(dataset, table, self.state).intake
+                gathered = self.gatherer.gather(
+                    dataset, table, self.state, again=bool(others)
+                ).intake
                 intake = "" if gathered.is_empty else gathered.reason
                 problem = next((str(why.message) for _, why in gathered.refused), "")
             except HeadwaterError as error:
@@ -144,6 +153,7 @@ class _Looker:
             shared=shared,
             intake=intake,
             waiting=waiting,
+            judged_by=others[0] if others else None,
             problem=problem,
             differences=self._differences(dataset, newest) if newest and not mine else (),
             columns=columns,

@@ -69,6 +69,18 @@ def values_to_land(graph: Graph, environment: str, name: DatasetName) -> Headwat
     )
 
 
+def judged_elsewhere(
+    graph: Graph, environment: str, name: DatasetName, parent: DatasetName
+) -> HeadwaterError:
+    """What to say of a source whose rows were judged in an environment by another definition of
+    what they refer to than prod is to have."""
+    return ReleaseRefused(
+        f"{name} was landed in {environment} beside another {parent} than prod is to have",
+        where=_where(graph, name),
+        hint="land it in prod, which judges its rows again: headwater run",
+    )
+
+
 def refuse_conflicts(environment: str, found: Sequence[DatasetName]) -> None:
     """Raise where prod has got other definitions since an environment began from it."""
     if found:
