@@ -267,6 +267,69 @@ def test_what_a_check_holds_back_is_not_promoted(ran):
     assert ask(ran, "FROM m.y", "prod") == [(2, 5)]
 
 
+FEWER = "/*\nrow_count: {max_decrease: 50%}\n*/\nSELECT a FROM s.t WHERE a > LEAST"
+
+
+def test_how_many_rows_there_were_is_what_prod_has(project):
+    """A bound on what is lost is held against what would be replaced, in dev and in prod."""
+    made = project({**FILES, "models/m/x.sql": FEWER.replace("LEAST", "0"), "models/m/y.sql": ""})
+    (made.folder / "models/m/y.sql").unlink()
+    run(made, "prod")
+    run(made)
+    made.write({"models/m/x.sql": FEWER.replace("LEAST", "2")})
+    (failed,) = run(made).checks
+    assert (failed.name, failed.status) == ("m.x.row_count", "broken")
+    assert failed.meaning == "at most 50 % fewer than before"
+    assert ask(made, "SELECT count(*) FROM m.x") == [(3,)], "held back in dev"
+    assert run(made, "new").exit_code == 1, "a new environment begins with what prod has"
+    made.write({"models/m/x.sql": FEWER.replace("LEAST", "1")})
+    assert run(made).exit_code == 0
+    made.write({"models/m/x.sql": FEWER.replace("LEAST", "2")})
+    assert run(made).exit_code == 0, "dev has lost a half, and now a half of that"
+    report = promote(made)
+    assert [(c.name, c.status) for c in report.checks] == [("m.x.row_count", "broken")]
+    assert report.exit_code == 1
+    assert ask(made, "SELECT count(*) FROM m.x", "prod") == [(3,)]
+    assert run(made, "prod").exit_code == 1
+    assert ask(made, "SELECT count(*) FROM m.x", "prod") == [(3,)]
+
+
+def test_what_went_wrong_in_dev_is_no_news_of_prod(ran):
+    ran.write({"checks/few.sql": "SELECT * FROM m.y WHERE n > 2"})
+    assert run(ran, "prod").exit_code == 0
+    run(ran)
+    ran.write({**WIDER, "models/m/alone.sql": "SELECT a, error('no') AS e FROM s.t"})
+    assert run(ran).exit_code == 1
+    told = {env: ran.cli("status", "--json", "--env", env)[1] for env in ("prod", "dev")}
+    assert "held back by the check few" in told["dev"]
+    assert "Invalid Input Error" in told["dev"]
+    assert "few" not in told["prod"]
+    assert "Invalid Input Error" not in told["prod"]
+    assert " held " in ran.cli("checks")[1]
+    assert " broken " in ran.cli("checks", "--env", "dev")[1]
+    assert len(ran.cli("checks", "few")[1].splitlines()) < len(
+        ran.cli("checks", "few", "--env", "dev")[1].splitlines()
+    )
+    assert "few" in ran.cli("show", "--failed", "m.y", "--env", "dev")[1]
+    assert "no check was broken" in ran.cli("show", "--failed", "m.y")[1]
+
+
+def test_a_check_that_held_in_dev_need_not_run_again_where_prod_takes_the_same(ran):
+    ran.write({"checks/few.sql": "SELECT * FROM m.y WHERE n > 3"})
+    assert [c.name for c in run(ran, "prod").checks] == ["few"]
+    assert run(ran).checks == []
+    ran.write(WIDER)
+    assert [c.status for c in run(ran).checks] == ["held"]
+    assert run(ran, "prod", select="s.t").checks == []
+    report = promote(ran)
+    assert report.checks == []
+    (newest, _) = json.loads(ran.cli("checks", "few", "--json")[1])
+    assert newest["environment"] == "dev"
+    assert newest["status"] == "held"
+    found = ask(ran, "SELECT DISTINCT environment FROM headwater.runs ORDER BY ALL", "prod")
+    assert found == [("dev",), ("prod",)]
+
+
 def test_what_dev_was_not_built_from_is_not_promoted(ran):
     run(ran)
     ran.write(WIDER)

@@ -16,8 +16,8 @@ TREND = 20
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def command(out: Output, name: str, project: str, limit: int) -> int:
-    opened = open_project(project)
+def command(out: Output, name: str, project: str, environment: str, limit: int) -> int:
+    opened = open_project(project, environment=environment)
     checks = data_checks(opened.project)
     recorded = _recorded(opened, max(limit, TREND))
     if name:
@@ -41,7 +41,7 @@ def command(out: Output, name: str, project: str, limit: int) -> int:
 def _recorded(opened: OpenProject, per_check: int) -> list[CheckResult]:
     try:
         with opened.read_lake() as lake, lake.reading():
-            return results(lake, per_check)
+            return results(lake, lake.release().names, per_check)
     except NoLake:
         return []
 

@@ -12,8 +12,8 @@ from headwater.errors import counted
 from headwater.names import DatasetName
 
 
-def command(out: Output, name: str, project: str) -> int:
-    opened = open_project(project)
+def command(out: Output, name: str, project: str, environment: str) -> int:
+    opened = open_project(project, environment=environment)
     dataset, column = named(opened, name)
     lineage = opened.lineage
     start = (

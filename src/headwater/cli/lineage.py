@@ -13,8 +13,8 @@ from headwater.names import DatasetName
 from headwater.project.definitions import SourceDataset
 
 
-def command(out: Output, name: str, project: str, up: bool) -> int:
-    opened = open_project(project)
+def command(out: Output, name: str, project: str, environment: str, up: bool) -> int:
+    opened = open_project(project, environment=environment)
     dataset, column = named(opened, name)
     if out.is_json:
         out.json(_facts(opened, dataset, column, up))

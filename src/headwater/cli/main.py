@@ -371,23 +371,25 @@ def release(
 def lineage(
     name: Annotated[str, typer.Argument(help="schema.name, or schema.name.column.")],
     project: Project = ".",
+    env: Env = PROD,
     up: Annotated[
         bool, typer.Option("--up/--down", help="Where it comes from, or what comes from it.")
     ] = True,
     json: Json = False,
 ) -> None:
     """Show which columns a column is computed from, or which are computed from it."""
-    call("lineage", json, name=name, project=project, up=up)
+    call("lineage", json, name=name, project=project, environment=env, up=up)
 
 
 @app.command(epilog="Example:  headwater impact staging.trips.fare")
 def impact(
     name: Annotated[str, typer.Argument(help="schema.name, or schema.name.column.")],
     project: Project = ".",
+    env: Env = PROD,
     json: Json = False,
 ) -> None:
     """Show what would notice if a column, or any of a dataset, changed."""
-    call("impact", json, name=name, project=project)
+    call("impact", json, name=name, project=project, environment=env)
 
 
 @app.command(epilog="Example:  headwater status")
@@ -400,11 +402,12 @@ def status(project: Project = ".", env: Env = PROD, json: Json = False) -> None:
 def checks(
     name: Annotated[str, typer.Argument(help="A check, or a dataset with all of its.")] = "",
     project: Project = ".",
+    env: Env = PROD,
     limit: Limit = 20,
     json: Json = False,
 ) -> None:
     """Show the results of checks over time, and rows that broke them."""
-    call("checks", json, name=name, project=project, limit=limit)
+    call("checks", json, name=name, project=project, environment=env, limit=limit)
 
 
 @app.command(epilog="Example:  headwater ledger tlc.trips")

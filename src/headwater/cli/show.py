@@ -15,7 +15,7 @@ from headwater.errors import UnknownDataset, suggestion
 from headwater.lake.checks import newest_results
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema, sample
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 from headwater.project.definitions import Dataset, SourceDataset, is_view
 
 
@@ -191,9 +191,9 @@ def _broken_rules(lake: Lake, name: DatasetName) -> list[dict[str, Any]]:
         "SELECT run_id, check_name, remedy, sum(failed_rows), any_value(sample), max(checked_at) "
         "FROM lake.headwater.checks WHERE dataset = ? AND status = 'broken' "
         "AND fingerprint IS NULL AND run_id = (SELECT max_by(run_id, started_at) "
-        "FROM lake.headwater.steps WHERE dataset = ?) "
+        "FROM lake.headwater.steps WHERE dataset = ? AND coalesce(environment, ?) = ?) "
         "GROUP BY run_id, check_name, remedy ORDER BY sum(failed_rows) DESC, check_name",
-        [str(name), str(name)],
+        [str(name), str(name), PROD, lake.environment],
     )
     return [
         {
@@ -211,7 +211,7 @@ def _broken_rules(lake: Lake, name: DatasetName) -> list[dict[str, Any]]:
 
 def _broken_checks(opened: OpenProject, lake: Lake, name: DatasetName) -> list[dict[str, Any]]:
     """The checks that read the dataset and whose newest result is broken."""
-    newest = newest_results(lake)
+    newest = newest_results(lake, lake.release().names)
     found = []
     for check in data_checks(opened.project):
         result = newest.get(check.key)

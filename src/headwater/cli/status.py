@@ -32,7 +32,7 @@ def command(
             elsewhere = lake.tables_elsewhere()
             failures = _failures(lake)
             unfinished = _unfinished(lake)
-            results = newest_results(lake)
+            results = newest_results(lake, state.released)
             ages = _ages(opened, lake, state, moment or now())
     except NoLake:
         state, failures, unfinished, results = State(snapshot_id=0), {}, [], {}
@@ -167,19 +167,22 @@ def _rows(
 
 
 def _failures(lake: Lake) -> dict[str, str]:
-    """Datasets whose newest step failed -> the error."""
-    rows = lake.con.execute(
-        "SELECT dataset, error FROM lake.headwater.steps QUALIFY row_number() OVER "
-        "(PARTITION BY dataset ORDER BY started_at DESC) = 1 AND status = 'failed'"
-    ).fetchall()
+    """Datasets whose newest step in this environment failed -> the error."""
+    rows = lake.rows(
+        "SELECT dataset, error FROM lake.headwater.steps WHERE coalesce(environment, ?) = ? "
+        "QUALIFY row_number() OVER "
+        "(PARTITION BY dataset ORDER BY started_at DESC) = 1 AND status = 'failed'",
+        [PROD, lake.environment],
+    )
     return dict(rows)
 
 
 def _unfinished(lake: Lake) -> list[str]:
-    rows = lake.con.execute(
+    rows = lake.rows(
         "SELECT DISTINCT run_id FROM lake.headwater.steps WHERE run_id NOT IN "
-        "(SELECT run_id FROM lake.headwater.runs) AND started_at > "
-        "coalesce((SELECT max(started_at) FROM lake.headwater.runs), TIMESTAMP 'epoch') "
-        "ORDER BY run_id"
-    ).fetchall()
+        "(SELECT run_id FROM lake.headwater.runs) AND coalesce(environment, ?) = ? "
+        "AND started_at > coalesce((SELECT max(started_at) FROM lake.headwater.runs "
+        "WHERE coalesce(environment, ?) = ?), TIMESTAMP 'epoch') ORDER BY run_id",
+        [PROD, lake.environment] * 2,
+    )
     return [row[0] for row in rows]

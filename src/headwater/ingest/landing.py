@@ -305,9 +305,7 @@ class Landing:
         moment = now()
         # That a rule holds is recorded where it did not before: a row for each rule of each
         # landing would soon be most of what the lake keeps.
-        before = (
-            set() if self.identity.is_first else broken_rules(commit.con, self.identity.dataset)
-        )
+        before = set() if self.identity.is_first else broken_rules(commit, self.identity.dataset)
         mended = before & remedies.keys()
         counts = {**dict.fromkeys(sorted(mended), 0), **self.broken}
         commit.note(

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import duckdb
-
-from headwater.lake.commit import at
+from headwater.lake.commit import Commit, at
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema
 from headwater.lake.state import Position
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 from headwater.sql.quote import columns as column_list
 from headwater.sql.quote import dotted, filled
 
@@ -26,6 +24,7 @@ CheckKey = tuple[str | None, str]
 class CheckResult:
     """One recorded result of a check.
 
+    environment  where it was run.
     status       held or broken.
     failed_rows  the rows that broke it; None where it does not look at single rows.
     inputs       the positions that it was run over; none for a row rule.
@@ -34,6 +33,7 @@ class CheckResult:
     """
 
     run_id: str
+    environment: str
     dataset: str | None
     code: str
     remedy: str
@@ -62,6 +62,7 @@ class CheckResult:
         return {
             "check": self.name,
             "run_id": self.run_id,
+            "environment": self.environment,
             "checked_at": self.checked_at,
             "status": self.status,
             "otherwise": self.remedy,
@@ -72,20 +73,57 @@ class CheckResult:
         }
 
 
-def results(lake: Lake, per_check: int = 1, *, with_row_rules: bool = True) -> list[CheckResult]:
-    """The newest results of every check that was ever run: newest first, at most `per_check` of
-    each."""
+def results(
+    lake: Lake,
+    released: Mapping[DatasetName, Position],
+    per_check: int = 1,
+    *,
+    with_row_rules: bool = True,
+) -> list[CheckResult]:
+    """The newest results of every check that was ever run, as far as they concern the lake's
+    environment: newest first, at most `per_check` of each.
+
+    Those are the ones that were found in it, and what others found over just what it has
+    `released`.
+    A row rule is told by who landed the rows: where this environment did not, that is prod.
+    """
+    found = []
+    for known in recorded(lake, per_check, with_row_rules=with_row_rules).values():
+        mine = [result for result in known if _concerns(result, lake.environment, released)]
+        if not mine:
+            mine = [r for r in known if r.fingerprint is None and r.environment == PROD]
+        found += sorted(mine, key=lambda result: result.checked_at, reverse=True)[:per_check]
+    found.sort(key=lambda result: (str(result.dataset or ""), result.code))
+    return sorted(found, key=lambda result: result.checked_at, reverse=True)
+
+
+def _concerns(
+    result: CheckResult, environment: str, released: Mapping[DatasetName, Position]
+) -> bool:
+    return result.environment == environment or (
+        bool(result.inputs)
+        and all(released.get(name) == place for name, place in result.inputs.items())
+    )
+
+
+def recorded(
+    lake: Lake, per_check: int = 1, *, with_row_rules: bool = False
+) -> dict[CheckKey, list[CheckResult]]:
+    """The newest results of each check in each environment, at most `per_check`: those of the
+    lake's own environment first."""
     wanted = "TRUE" if with_row_rules else "fingerprint IS NOT NULL"
+    whose = filled("coalesce(environment, ?)", [PROD])  # of before there were others
     rows = lake.con.execute(
         "SELECT run_id, dataset, check_name, remedy, status, failed_rows, checked_at, "
-        f"fingerprint, inputs, cause, sample FROM lake.headwater.checks WHERE {wanted} "
-        "QUALIFY row_number() OVER "
-        f"(PARTITION BY dataset, check_name ORDER BY checked_at DESC) <= {int(per_check)} "
-        "ORDER BY checked_at DESC, dataset, check_name"
+        f"fingerprint, inputs, cause, sample, {whose} FROM lake.headwater.checks WHERE {wanted} "
+        f"QUALIFY row_number() OVER (PARTITION BY dataset, check_name, {whose} "
+        f"ORDER BY checked_at DESC) <= {int(per_check)} ORDER BY checked_at DESC"
     ).fetchall()
-    return [
-        CheckResult(
+    found: dict[CheckKey, list[CheckResult]] = {}
+    for row in sorted(rows, key=lambda row: row[11] != lake.environment):
+        result = CheckResult(
             run_id=row[0],
+            environment=row[11],
             dataset=row[1],
             code=row[2],
             remedy=row[3],
@@ -97,23 +135,27 @@ def results(lake: Lake, per_check: int = 1, *, with_row_rules: bool = True) -> l
             cause=row[9] or "",
             sample=tuple(row[10] or ()),
         )
-        for row in rows
-    ]
+        found.setdefault(result.key, []).append(result)
+    return found
 
 
-def newest_results(lake: Lake) -> dict[CheckKey, CheckResult]:
-    """The newest result of each check that was ever run, row rules aside."""
-    return {result.key: result for result in results(lake, with_row_rules=False)}
+def newest_results(
+    lake: Lake, released: Mapping[DatasetName, Position]
+) -> dict[CheckKey, CheckResult]:
+    """The newest result of each check that was ever run, row rules aside: see `results`."""
+    return {result.key: result for result in results(lake, released, with_row_rules=False)}
 
 
-def broken_rules(con: duckdb.DuckDBPyConnection, dataset: DatasetName) -> set[str]:
-    """The row rules of a dataset whose newest result is that they were broken."""
+def broken_rules(commit: Commit, dataset: DatasetName) -> set[str]:
+    """The row rules of a dataset whose newest result in the commit's environment is that they were
+    broken."""
     sql = filled(
         "SELECT check_name FROM lake.headwater.checks WHERE dataset = ? AND fingerprint IS NULL "
+        "AND coalesce(environment, ?) = ? "
         "GROUP BY check_name HAVING max_by(status, checked_at) = 'broken'",
-        [str(dataset)],
+        [str(dataset), PROD, commit.environment],
     )
-    rows = con.execute(sql).fetchall()
+    rows = commit.con.execute(sql).fetchall()
     return {row[0] for row in rows}
 
 

@@ -209,7 +209,10 @@ class Commit:
         return self._count_of(f"INSERT INTO {dotted('lake', 'headwater', table)} ({names}) {query}")
 
     def note(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows to a state table when the commit ends."""
+        """Add rows to a state table when the commit ends. Where it keeps whose they are, and they
+        do not say it, they are of the commit's environment."""
+        if "environment" in STATE_TABLES[table]:
+            rows = [{"environment": self.environment, **row} for row in rows]
         self.notes.setdefault(table, []).extend(rows)
 
     def write_notes(self) -> None:

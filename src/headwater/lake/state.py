@@ -34,6 +34,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "user_name": "VARCHAR",
         "host": "VARCHAR",
         "headwater_version": "VARCHAR",
+        "environment": "VARCHAR",
     },
     "steps": {
         "run_id": "VARCHAR",
@@ -45,6 +46,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "started_at": "TIMESTAMP",
         "seconds": "DOUBLE",
         "error": "VARCHAR",
+        "environment": "VARCHAR",
     },
     "ledger": {
         "run_id": "VARCHAR",
@@ -109,6 +111,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "fingerprint": "VARCHAR",
         "inputs": "VARCHAR",
         "cause": "VARCHAR",
+        "environment": "VARCHAR",
     },
     "quarantine": {
         "id": "VARCHAR",

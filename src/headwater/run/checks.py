@@ -24,8 +24,8 @@ from headwater.engine.checks import Finding, evaluate
 from headwater.lake.checks import (
     CheckKey,
     CheckResult,
-    newest_results,
     place,
+    recorded,
     rows_at,
     rows_released_before,
     text_of,
@@ -84,9 +84,9 @@ class Checker:
     known: dict[tuple[Any, ...], _Done] = field(default_factory=dict)
 
     @cached_property
-    def recorded(self) -> dict[CheckKey, CheckResult]:
-        """What the lake knows of earlier runs."""
-        return newest_results(self.lake)
+    def recorded(self) -> dict[CheckKey, list[CheckResult]]:
+        """What the lake knows of earlier runs, those of this environment first."""
+        return recorded(self.lake)
 
     def due(
         self,
@@ -113,12 +113,15 @@ class Checker:
     ) -> bool:
         """Whether an earlier run has said all that there is to say. What is broken is said again
         in each run if it fails, and with each release if it warns."""
-        before = self.recorded.get(check.key)
-        if before is None or before.fingerprint != check.fingerprint or check.is_fickle:
+        if check.is_fickle:
             return False
-        if not before.holds and (moved or check.remedy is CheckRemedy.FAIL):
-            return False
-        return before.inputs == _inputs(check, candidate)
+        inputs = _inputs(check, candidate)
+        for before in self.recorded.get(check.key, ()):
+            # A relative bound is held against what its own environment has.
+            is_ours = before.environment == self.lake.environment or not _is_relative(check)
+            if is_ours and before.fingerprint == check.fingerprint and before.inputs == inputs:
+                return before.holds or not (moved or check.remedy is CheckRemedy.FAIL)
+        return False
 
     def failing(
         self,
@@ -197,7 +200,8 @@ class Checker:
         return [done for done in self.done.values() if self.is_news(done)]
 
     def is_news(self, done: _Done) -> bool:
-        before = self.recorded.get(done.check.key)
+        known = self.recorded.get(done.check.key, ())
+        before = next((r for r in known if r.environment == self.lake.environment), None)
         if before is None or done.check.freshness is None:
             return True
         told = (before.status, before.remedy, before.fingerprint, before.inputs)

@@ -94,10 +94,11 @@ def refuse_conflicts(environment: str, found: Sequence[DatasetName]) -> None:
 
 def no_environment(name: str, there: Iterable[str]) -> UnknownEnvironment:
     """What to say of an environment that nothing was released in."""
-    known = sorted(there)
+    made = f"`headwater run --env {name}` makes it, once it releases something"
+    meant = suggestion(name, sorted(there))
     return UnknownEnvironment(
-        f"there is no environment {name!r}",
-        hint=f"`headwater run --env {name}` makes it; {suggestion(name, known)}",
+        f"there is no environment {name!r}: nothing is released in it",
+        hint=f"{made}; {meant}" if meant else made,
     )
 
 

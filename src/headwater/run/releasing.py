@@ -160,7 +160,9 @@ class Releaser:
                 for check in self.checker.due(candidate, decision.moves, self.run.selected)
                 if check.name not in failing
             ]
-            more = self.checker.failing(due, candidate, released, may_run=may_check)
+            # A new environment begins with what prod has.
+            there = {**self.run.state.prod.names, **released}
+            more = self.checker.failing(due, candidate, there, may_run=may_check)
             if not more:
                 return decision
             failing |= {check.name: check for check in more}
