@@ -92,6 +92,20 @@ def own_fingerprint(
     return digest(own, *meanings) if meanings else own
 
 
+def as_written(dataset: Dataset) -> str:
+    """A hash of how a dataset is written, the values of variables in it. No parser has a say in it,
+    so that it outlives them: what was built is known by it after an upgrade that makes another
+    canonical form of the same text."""
+    words = [dataset.contract.meaning()]
+    if isinstance(dataset, SourceDataset):
+        words += ["source", dataset.fingerprint]
+    elif isinstance(dataset, SqlModel):
+        words += [_kind(dataset), dataset.query.text]
+    elif isinstance(dataset, PythonModel):
+        words += ["python", dataset.written, dataset.function, _parameters(dataset)]
+    return digest(*words, *(f.text.head + f.text.body_text for f in dataset.functions))
+
+
 _OWN_VALUES = frozenset(
     [
         *("name", "type", "required", "default", "accepted", "min", "max", "pattern", "length"),
@@ -218,9 +232,13 @@ def _own_fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable
         query = dataset.query.canonical_over(nested)
         return digest(_kind(dataset), query, contract, columns)
     if isinstance(dataset, PythonModel):
-        given = repr([(p.parameter, str(p.dataset), p.kind) for p in dataset.parameters])
+        given = _parameters(dataset)
         return digest("python", dataset.meaning, dataset.function, given, contract, columns)
     raise TypeError(f"no fingerprint for {type(dataset).__name__}")
+
+
+def _parameters(model: PythonModel) -> str:
+    return repr([(p.parameter, str(p.dataset), p.kind) for p in model.parameters])
 
 
 def _nested(columns: Iterable[tuple[str, Type]]) -> Iterator[str]:

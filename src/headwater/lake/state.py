@@ -97,6 +97,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "run_id": "VARCHAR",
         "step": "INTEGER",
         "built_at": "TIMESTAMP",
+        "written": "VARCHAR",
     },
     "checks": {
         "run_id": "VARCHAR",
@@ -182,6 +183,7 @@ class Build:
 
     inputs   input dataset -> the position that was read; empty for a source.
     columns  name -> type as DuckDB writes it.
+    written  a hash of how its dataset was written then; None: that is not on record.
     """
 
     dataset: DatasetName
@@ -192,6 +194,7 @@ class Build:
     inputs: Mapping[DatasetName, Position]
     run_id: str
     built_at: datetime
+    written: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Build:
@@ -208,6 +211,7 @@ class Build:
             },
             run_id=row["run_id"],
             built_at=row["built_at"],
+            written=row["written"],
         )
 
 
@@ -298,6 +302,19 @@ class State:
     def latest_build(self, dataset: DatasetName) -> Build | None:
         """The newest build of a dataset, however it was defined."""
         return self._latest.get(dataset)
+
+    def builds_of(self, dataset: DatasetName) -> Sequence[Build]:
+        """The newest build of each of its built tables, newest first."""
+        return self._by_dataset.get(dataset, ())
+
+    @cached_property
+    def _by_dataset(self) -> Mapping[DatasetName, Sequence[Build]]:
+        found: dict[DatasetName, list[Build]] = {}
+        for build in sorted(
+            self.builds.values(), key=lambda build: build.position.snapshot_id, reverse=True
+        ):
+            found.setdefault(build.dataset, []).append(build)
+        return found
 
     @cached_property
     def _latest(self) -> Mapping[DatasetName, Build]:

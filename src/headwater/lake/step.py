@@ -35,6 +35,7 @@ class StepIdentity:
     expected   the table's newest position then; None: there is no such table yet.
     there      the columns that the table has, name -> type.
     is_first   whether the dataset was never built before, in any table.
+    written    a hash of how the dataset is written; "" where that does not matter.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class StepIdentity:
     reason: str
     there: Mapping[str, str] = field(default_factory=dict)
     is_first: bool = False
+    written: str = ""
     started_at: datetime = field(default_factory=now)
 
 
@@ -122,6 +124,7 @@ def record(
                 "run_id": identity.run_id,
                 "step": identity.step,
                 "built_at": moment,
+                "written": identity.written or None,
             }
         ],
     )
@@ -180,6 +183,7 @@ def again_row(lake: Lake | Commit, before: Build, build: Build) -> dict[str, Any
         "run_id": build.run_id,
         "step": step,
         "built_at": now(),
+        "written": build.written,
     }
 
 

@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from headwater.analysis.fingerprint import Mark, first_fingerprint, mark_of, own_fingerprint
+from headwater.analysis.fingerprint import (
+    Mark,
+    as_written,
+    first_fingerprint,
+    mark_of,
+    own_fingerprint,
+)
 from headwater.analysis.graph import Graph
-from headwater.contract.types import Type
+from headwater.contract.types import Type, parse_type
 from headwater.lake.state import Build, Position, State
 from headwater.names import DatasetName
 from headwater.project.definitions import Dataset, SourceDataset, SqlModel
@@ -49,32 +55,47 @@ def known_mark(
     result: Mapping[str, Type] | None,
     inputs: Mapping[DatasetName, Mapping[str, Type]],
     given: Mapping[DatasetName, Mark],
-) -> Mark:
-    """What a dataset means as it is defined now, with the fingerprint by which a lake knows it:
+    known: Mapping[DatasetName, str],
+) -> tuple[Mark, str]:
+    """What a dataset means as it is defined now, and the fingerprint by which a lake knows it:
     that of this version, unless only an earlier version's is there, of a table built from the same
-    tables.
+    tables. What was written so has meant the same then, whatever fingerprint it had.
 
-    The arguments are those of `mark_of`.
+    known   the fingerprints by which the lake knows its inputs.
+
+    The other arguments are those of `mark_of`.
     """
     mark = mark_of(dataset, schema, result, inputs, given)
-    if isinstance(dataset, SourceDataset) or state.newest_build(dataset.name, mark.whole):
-        return mark
-    if state.latest_build(dataset.name) is None:
-        return mark
-    earlier = [own_fingerprint(dataset, schema, inputs.values())]
+    if state.newest_build(dataset.name, mark.whole) or not state.latest_build(dataset.name):
+        return mark, mark.whole
+    earlier = set()
+    if not isinstance(dataset, SourceDataset):
+        earlier.add(own_fingerprint(dataset, schema, inputs.values()))
     if isinstance(dataset, SqlModel):
-        earlier.append(first_fingerprint(dataset, schema))
-    for other in earlier:
-        build = state.newest_build(dataset.name, other)
-        if build and _reads_the_same(state, build, given):
-            return replace(mark, whole=other) if mark.columns else Mark.opaque(other)
-    return mark
+        earlier.add(first_fingerprint(dataset, schema))
+    written = as_written(dataset)
+    for build in state.builds_of(dataset.name):
+        is_so = build.written == written and _has_columns(build, dataset, schema)
+        if (is_so or build.fingerprint in earlier) and _reads_the_same(state, build, known, given):
+            return mark, build.fingerprint
+    return mark, mark.whole
 
 
-def _reads_the_same(state: State, build: Build, given: Mapping[DatasetName, Mark]) -> bool:
-    """Whether a build read, of each input, the built table that means this."""
-    for name, mark in given.items():
-        there = state.newest_build(name, mark.whole)
+def _has_columns(build: Build, dataset: Dataset, schema: Mapping[str, Type] | None) -> bool:
+    """Whether a build has the columns that a model has now: a new DuckDB may give one of them
+    another type. (A landing may add some to a source's.)"""
+    if schema is None or isinstance(dataset, SourceDataset):
+        return True
+    there = [(name, parse_type(kind)) for name, kind in build.columns.items()]
+    return there == list(schema.items())
+
+
+def _reads_the_same(
+    state: State, build: Build, known: Mapping[DatasetName, str], names: Iterable[DatasetName]
+) -> bool:
+    """Whether a build read, of each of these inputs, the built table that means this."""
+    for name in names:
+        there = state.newest_build(name, known[name])
         read = build.inputs.get(name)
         if there is None or read is None or there.position.table != read.table:
             return False

@@ -776,12 +776,14 @@ class PythonModel(Dataset):
     """A dataset that one Python function computes.
 
     meaning   the module and the project's modules that it imports, normalised.
+    written   the same as they are written.
     """
 
     path: Path
     function: str
     parameters: tuple[PythonInput, ...]
     meaning: str
+    written: str
     definition_text: str
 
     @property

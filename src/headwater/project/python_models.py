@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.names import DatasetName
 from headwater.places import KeyPath, Place, characters_before, line_at
@@ -60,35 +60,47 @@ def find_models(text: str) -> tuple[list[FoundModel], list[Fault]]:
     return reader.models, reader.faults
 
 
-def normalised(path: Path, folder: Path) -> str:
-    """What a module means: its syntax and that of the project's modules it imports, without
-    comments, formatting and docstrings."""
-    seen: dict[Path, str] = {}
-    _normalise(path.resolve(), folder.resolve(), seen)
-    return "\n".join(seen[key] for key in sorted(seen))
+class Modules(NamedTuple):
+    """A module and the project's modules that it imports.
+
+    meaning   their syntax, without comments, formatting and docstrings.
+    written   their texts.
+    """
+
+    meaning: str
+    written: str
 
 
-def _normalise(path: Path, folder: Path, seen: dict[Path, str]) -> None:
+def modules_of(path: Path, folder: Path) -> Modules:
+    """A module, with those that it imports, and those that they import."""
+    seen: dict[Path, Modules] = {}
+    _read_modules(path.resolve(), folder.resolve(), seen)
+    found = [seen[key] for key in sorted(seen)]
+    return Modules(*("\n".join(parts) for parts in zip(*found, strict=True)))
+
+
+def _read_modules(path: Path, folder: Path, seen: dict[Path, Modules]) -> None:
     if path in seen:
         return
-    seen[path] = ""
+    seen[path] = Modules("", "")
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        tree = ast.parse(text)
     except (SyntaxError, UnicodeDecodeError):
         return
     for node in ast.walk(tree):
         for module in _imported(node):
             for candidate in _places(module, path, folder):
-                _normalise(candidate, folder, seen)
+                _read_modules(candidate, folder, seen)
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and _has_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.FunctionDef):
             node.decorator_list = [_without_former_name(mark) for mark in node.decorator_list]
-    seen[path] = ast.unparse(tree)
+    seen[path] = Modules(ast.unparse(tree), text)
 
 
 def module_places(path: Path, folder: Path) -> set[Path]:
-    """Where `normalised` looks for a module, those that it imports, and those that they import:
+    """Where `modules_of` looks for a module, those that it imports, and those that they import:
     what is there, and what is not and would be read if it were."""
     found: set[Path] = set()
     waiting = [path.resolve()]

@@ -38,7 +38,7 @@ from headwater.project.definitions import (
 from headwater.project.document import Document, read_document
 from headwater.project.functions import Functions, check_with_functions, with_functions
 from headwater.project.mistakes import mistake_in
-from headwater.project.python_models import FoundModel, find_models, normalised
+from headwater.project.python_models import FoundModel, find_models, modules_of
 from headwater.project.variables import literals, unknown, unused, values_of, without_value
 from headwater.sql.functions import called, read_function
 from headwater.sql.query import Query, SqlError, front_place, read_query, split_front
@@ -423,6 +423,7 @@ class _Reader:
         self.take(document)
         if contract is None:
             return
+        modules = modules_of(path, self.folder)
         self.add(
             PythonModel(
                 name=name,
@@ -441,7 +442,8 @@ class _Reader:
                     )
                     for i in found.inputs
                 ),
-                meaning=normalised(path, self.folder),
+                meaning=modules.meaning,
+                written=modules.written,
                 definition_text=text,
             ),
             top,

@@ -130,6 +130,8 @@ class Builder:
             self.run.state.latest_build(name),
             rebuild=self.run.options.rebuild,
         )
+        if before and decision.position:
+            self.run.renew(before)
         if decision.position is None and not self.run.options.rebuild:
             there = self.run.neighbours.names(self.run.state).get(name)
             position = standing(
@@ -139,6 +141,8 @@ class Builder:
                 lambda at: self.run.neighbours.inputs(self.run.state, name, at),
             )
             if position:
+                if before:
+                    self.run.renew(before)
                 decision = Decision(
                     Action.NOTHING, f"as {self.run.neighbours.whose} has it", position
                 )
@@ -181,9 +185,8 @@ class Builder:
         record of the run; a run that is killed before finds it out again."""
         table = build.position.table
         identity = self.run.identity(model.name, table, build.fingerprint, Action.REUSE, reason)
-        self.run.records.append(
-            ("builds", again_row(self.run.lake, build, replace(build, inputs=inputs)))
-        )
+        again = replace(self.run.renewed(build), inputs=inputs)
+        self.run.records.append(("builds", again_row(self.run.lake, build, again)))
         self.run.records.append(("steps", step_row(identity, "committed", 0.0)))
 
     def compute(

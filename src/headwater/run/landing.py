@@ -105,6 +105,8 @@ class Lander:
         if build and name not in self.run.failed:
             self.run.positions.setdefault(name, build.position)
             self.run.note_columns(name, types_of(build.columns))
+            if not step.ledger:
+                self.run.renew(build)
         if name not in self.run.positions and name not in self.run.failed:
             files = ", ".join(step.refused) or "its files"
             self.run.fail(

@@ -115,6 +115,7 @@ class _Looker:
         )
         self.seconds, self.definitions = self._before()
         self.marks: dict[DatasetName, Mark] = {}
+        self.known: dict[DatasetName, str] = {}
         self.tables: dict[DatasetName, str] = {}
         self.there = self.neighbours.names(self.state) if self.neighbours else {}
 
@@ -183,9 +184,11 @@ class _Looker:
         if given is None:
             return "", columns
         result = self.bound.results.get(dataset.name, columns)
-        mark = known_mark(self.state, dataset, columns, result, self._inputs(dataset), given)
-        self.marks[dataset.name] = mark
-        return mark.whole, columns
+        mark, known = known_mark(
+            self.state, dataset, columns, result, self._inputs(dataset), given, self.known
+        )
+        self.marks[dataset.name], self.known[dataset.name] = mark, known
+        return known, columns
 
     def _given(self, dataset: Dataset) -> dict[DatasetName, Mark] | None:
         """What the inputs of a model mean; None while that is not known."""
@@ -234,17 +237,16 @@ class _Looker:
         given, inputs = self._given(dataset), self._inputs(dataset)
         if given is None:
             return ""
-        mark = known_mark(self.state, dataset, None, None, inputs, given).whole
-        for (name, _), build in self.state.builds.items():
+        mark, known = known_mark(self.state, dataset, None, None, inputs, given, self.known)
+        for build in self.state.builds_of(dataset.name):
             there = {n: parse_type(t) for n, t in build.columns.items() if n not in ORIGIN_COLUMNS}
-            if name == dataset.name and build.fingerprint in (
-                mark,
-                mark_of(dataset, there, there, inputs, given).whole,
-            ):
-                mark = build.fingerprint
+            over = mark_of(dataset, there, there, inputs, given)
+            if build.fingerprint in (known, over.whole):
+                mark = over if build.fingerprint == over.whole else mark
+                known = build.fingerprint
                 break
-        self.marks[dataset.name] = Mark.opaque(mark)
-        return mark
+        self.marks[dataset.name], self.known[dataset.name] = mark, known
+        return known
 
     def _former(self, name: DatasetName, mark: str) -> DatasetName | None:
         """The earlier name whose built table the dataset takes over."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from headwater.analysis.fingerprint import Mark
+from headwater.analysis.fingerprint import Mark, as_written
 from headwater.analysis.graph import Graph, renames
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
@@ -20,7 +20,7 @@ from headwater.ingest.landing import Landing
 from headwater.lake.commit import now
 from headwater.lake.lake import Lake
 from headwater.lake.state import Build, Position, State
-from headwater.lake.step import StepIdentity, step_row, table_name
+from headwater.lake.step import StepIdentity, again_row, step_row, table_name
 from headwater.names import PROD, DatasetName
 from headwater.plan.plan import Action, known_mark
 from headwater.project.definitions import (
@@ -48,7 +48,8 @@ class Progress:
     schemas       the columns of each, where they are known.
     failed        datasets whose step failed, and why.
     outdated      those that this run does not make and whose definition has changed since.
-    fingerprints  what each means.
+    marks         what each means.
+    known         the fingerprint by which the lake knows each: see `known_mark`.
     records       rows of state tables that the record of the run is committed with.
     own           what means something else in the promoted environment, by the values of variables:
                   prod has its own.
@@ -68,7 +69,8 @@ class Progress:
     positions: dict[DatasetName, Position] = field(default_factory=dict)
     failed: dict[DatasetName, str] = field(default_factory=dict)
     schemas: dict[DatasetName, dict[str, Type]] = field(default_factory=dict)
-    fingerprints: dict[DatasetName, Mark] = field(default_factory=dict)
+    marks: dict[DatasetName, Mark] = field(default_factory=dict)
+    known: dict[DatasetName, str] = field(default_factory=dict)
     records: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     committed: int = 0
     step_count: int = 0
@@ -95,7 +97,7 @@ class Progress:
 
     def fingerprint(self, name: DatasetName) -> str:
         """A dataset's fingerprint; "" while the columns of its inputs are not known."""
-        if name not in self.fingerprints:
+        if name not in self.known:
             dataset = self.graph.datasets[name]
             schema = self.schemas.get(name)
             if isinstance(dataset, SqlModel) and schema is None:
@@ -107,9 +109,10 @@ class Progress:
             if given is None:
                 return ""
             inputs = self.input_schemas(dataset)
-            mark = known_mark(self.state, dataset, schema, result, inputs, given)
-            self.fingerprints[name] = mark
-        return self.fingerprints[name].whole
+            self.marks[name], self.known[name] = known_mark(
+                self.state, dataset, schema, result, inputs, given, self.known
+            )
+        return self.known[name]
 
     def given(self, dataset: Dataset) -> dict[DatasetName, Mark] | None:
         """What the inputs of a model mean; None while that is not known. (What a source refers to
@@ -119,7 +122,7 @@ class Progress:
         known = [given for given in dataset.inputs if self.fingerprint(given)]
         if len(known) < len(dataset.inputs):
             return None
-        return {given: self.fingerprints[given] for given in known}
+        return {given: self.marks[given] for given in known}
 
     def input_schemas(self, dataset: Dataset) -> dict[DatasetName, dict[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
@@ -172,7 +175,20 @@ class Progress:
             reason=reason,
             there=build.columns if build else {},
             is_first=self.state.latest_build(name) is None,
+            written=as_written(self.graph.datasets[name]),
         )
+
+    def renew(self, build: Build) -> None:
+        """Record once more what a dataset means that is up to date, where it was built at another
+        wording, or by a version that gave the same another fingerprint: so that it is known again
+        after the next upgrade, too. It is committed with the record of the run."""
+        if (again := self.renewed(build)) != build:
+            self.records.append(("builds", again_row(self.lake, build, again)))
+
+    def renewed(self, build: Build) -> Build:
+        """A build of what a dataset means now, as it is written now."""
+        mark, written = self.marks[build.dataset], as_written(self.graph.datasets[build.dataset])
+        return replace(build, fingerprint=mark.whole, written=written)
 
     def table(self, name: DatasetName, mark: str) -> str:
         """The built table of a dataset at a fingerprint; it may carry an earlier name."""

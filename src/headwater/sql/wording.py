@@ -28,7 +28,7 @@ class Writer:
     """Writes an expression out.
 
     query      what a subquery gives.
-    functions  the project's, which are not followed.
+    functions  the project's, also those that others use; those of rows are not followed.
     scope      what can be named.
     either     whether a name may be that of an entry of the select list where it is one of a
                column too.
@@ -175,8 +175,8 @@ class Writer:
 
     def call(self, node: exp.Anonymous) -> str:
         name = node.name.lower()
-        if name in self.functions:
-            raise NotFollowed(f"the function {name}()")
+        if function := self.functions.get(name):
+            return f"{name} {self.body(function)} {self.plain(node, without=('this',))}"
         if name in builtin.STEADY or name in builtin.CHOOSING:
             return self.aggregate(node, name in builtin.CHOOSING)
         if name == "array" and all(isinstance(each, exp.Query) for each in node.expressions):
@@ -188,6 +188,20 @@ class Writer:
             if unnamed[0 if name in ("struct_pack", "union_value") else 1 :]:
                 raise NotFollowed(f"the names of arguments of {name}()")
         return self.arguments(node)
+
+    def body(self, function: FunctionText) -> str:
+        """What a function of the project makes of its arguments, and of nothing else. Raises
+        NotFollowed where it reads tables or names that it does not have itself, or aggregates."""
+        select = function.body.form.tree
+        if function.is_table or not isinstance(select, exp.Select):
+            raise NotFollowed(f"the function {function.name}()")
+        inner = replace(
+            self, scope=Scope(ctes={}), noted=Noted(), bound=frozenset(function.parameters)
+        )
+        text = inner.write(without_parentheses(select.expressions[0]))
+        if inner.noted != Noted():
+            raise NotFollowed(f"the function {function.name}()")
+        return digest(function.meaning, text)
 
     def arguments(self, node: exp.Expr) -> str:
         if not isinstance(node, exp.Anonymous):
