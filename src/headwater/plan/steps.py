@@ -16,7 +16,7 @@ from headwater.errors import counted
 from headwater.lake.state import Build, Position
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, decide_model, same_to_reader
-from headwater.project.definitions import SourceDataset
+from headwater.project.definitions import SourceDataset, is_fickle, is_view
 
 _AT_REST = (Action.NOTHING, Action.REUSE)
 _MOVES = (Action.LAND, Action.BUILD, Action.REUSE)
@@ -271,7 +271,12 @@ def _same(
     """The first input that gets another table, if all inputs will hold to a model what they held
     when it was built; else None."""
     mine = wanted[name].at_fingerprint
-    if mine is None or mine.inputs.keys() != set(graph.inputs[name]):
+    upstream = graph.upstream([name])
+    if (
+        mine is None
+        or mine.inputs.keys() != set(graph.inputs[name])
+        or is_view(graph.datasets[name])
+    ):
         return None
 
     def holds(given: DatasetName, before: Position) -> bool:
@@ -286,9 +291,9 @@ def _same(
         return bool(shared) and all(holds(each, old.inputs[each]) for each in shared)
 
     others = [given for given, place in mine.inputs.items() if stands.get(given) != place]
-    return (
-        others[0] if others and all(holds(given, mine.inputs[given]) for given in others) else None
-    )
+    if not others or any(is_fickle(graph.datasets[each]) for each in upstream):
+        return None
+    return others[0] if all(holds(given, mine.inputs[given]) for given in others) else None
 
 
 def _told(what: str, differences: tuple[str, ...]) -> str:

@@ -804,6 +804,14 @@ def is_view(dataset: Dataset) -> bool:
     return isinstance(dataset, SqlModel) and dataset.store is Store.NONE
 
 
+def is_fickle(dataset: Dataset) -> bool:
+    """Whether a dataset may have other rows over the same inputs: its query asks the time or
+    chance. (A function in Python is taken not to.)"""
+    return isinstance(dataset, SqlModel) and (
+        dataset.query.is_fickle or any(f.text.body.is_fickle for f in dataset.functions)
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SqlCheck:
     """A check that one SELECT makes: it returns the rows that break it.

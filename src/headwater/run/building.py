@@ -18,7 +18,7 @@ from headwater.lake.state import Build, Position
 from headwater.lake.step import StepIdentity, again_row, step_row, table_name
 from headwater.names import DatasetName
 from headwater.plan.plan import Action, Decision, decide_model, offers, same_to_reader, standing
-from headwater.project.definitions import ModelContract, PythonModel, SqlModel, is_view
+from headwater.project.definitions import ModelContract, PythonModel, SqlModel, is_fickle, is_view
 from headwater.refresh.full import FullBuild, compute, described, explain_failure
 from headwater.refresh.view import ViewBuild, compute_view
 from headwater.run.placing import Placer
@@ -160,8 +160,10 @@ class Builder:
 
     def same_in(self, before: Build, inputs: Mapping[DatasetName, Position]) -> list[DatasetName]:
         """The inputs that have another table than when a build read them, if all of its inputs hold
-        the same to it as then; else none."""
-        if before.inputs.keys() != inputs.keys():
+        the same to it as then; else none. A view names the tables that it reads, so it is made
+        anew."""
+        graph, name = self.run.graph, before.dataset
+        if before.inputs.keys() != inputs.keys() or is_view(graph.datasets[name]):
             return []
         others = [name for name, place in inputs.items() if before.inputs[name] != place]
         same = all(
@@ -172,7 +174,8 @@ class Builder:
             )
             for name in others
         )
-        return others if same else []
+        is_steady = same and not any(is_fickle(graph.datasets[n]) for n in graph.upstream([name]))
+        return others if is_steady else []
 
     def read_as(
         self,

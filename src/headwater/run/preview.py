@@ -62,9 +62,9 @@ def preview(
     state = lake.state() if lake else State(snapshot_id=0)
     bound = _bound_to_what_is_built(project, graph, bound, state)
     neighbours = Neighbours(lake, promote) if lake else None
-    looker = _Looker(project, graph, bound, lake, state, from_now, neighbours, lands)
-    wanted = {name: looker.look(graph.datasets[name]) for name in graph.order}
     selected = select(graph, selectors) if selectors else None
+    looker = _Looker(project, graph, bound, lake, state, from_now, neighbours, lands, selected)
+    wanted = {name: looker.look(graph.datasets[name]) for name in graph.order}
     steps = plan(
         graph,
         wanted,
@@ -104,6 +104,7 @@ class _Looker:
     from_now: bool
     neighbours: Neighbours | None
     lands: bool
+    selected: frozenset[DatasetName] | None
 
     def __post_init__(self) -> None:
         self.renames = renames(self.graph.datasets)
@@ -133,6 +134,8 @@ class _Looker:
         table = mine.position.table if mine else table_name(name, mark)
         if mark:
             self.tables[name] = table
+        if self.selected is not None and name not in self.selected:
+            self._pin(name, mine)
         if isinstance(dataset, SourceDataset) and not shared:
             waiting = self._waiting(dataset, mine)
             parents = {n: self.tables[n] for n in dataset.inputs if n in self.tables}
@@ -160,6 +163,16 @@ class _Looker:
             columns=columns,
             seconds=self.seconds.get(name),
         )
+
+    def _pin(self, name: DatasetName, mine: Build | None) -> None:
+        """Note what is read of a dataset that the run does not make, where that is of an earlier
+        definition: it is what it means to those who read it."""
+        place = self.state.released.get(name) or self.there.get(name)
+        if place and (mine is None or mine.position.table != place.table):
+            build = self.state.builds.get((name, place.table))
+            self.known[name] = build.fingerprint if build else place.table
+            self.marks[name] = Mark.opaque(self.known[name])
+            self.tables[name] = place.table
 
     def _waiting(self, dataset: SourceDataset, build: Build | None) -> int:
         """How many rows wait for what they refer to."""

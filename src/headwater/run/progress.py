@@ -47,7 +47,8 @@ class Progress:
     positions     where each dataset stands that has had its turn.
     schemas       the columns of each, where they are known.
     failed        datasets whose step failed, and why.
-    outdated      those that this run does not make and whose definition has changed since.
+    outdated      those that this run does not make and whose definition has changed since -> the
+                  fingerprint of what is read of them.
     marks         what each means.
     known         the fingerprint by which the lake knows each: see `known_mark`.
     records       rows of state tables that the record of the run is committed with.
@@ -74,7 +75,7 @@ class Progress:
     records: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     committed: int = 0
     step_count: int = 0
-    outdated: set[DatasetName] = field(default_factory=set)
+    outdated: dict[DatasetName, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = time.monotonic()
@@ -110,19 +111,23 @@ class Progress:
                 return ""
             inputs = self.input_schemas(dataset)
             self.marks[name], self.known[name] = known_mark(
-                self.state, dataset, schema, result, inputs, given, self.known
+                self.state, dataset, schema, result, inputs, given, {**self.known, **self.outdated}
             )
         return self.known[name]
 
     def given(self, dataset: Dataset) -> dict[DatasetName, Mark] | None:
         """What the inputs of a model mean; None while that is not known. (What a source refers to
-        does not change what it means.)"""
+        does not change what it means.) What is read as an earlier definition made it means that."""
         if isinstance(dataset, SourceDataset):
             return {}
-        known = [given for given in dataset.inputs if self.fingerprint(given)]
-        if len(known) < len(dataset.inputs):
+        if not all(given in self.outdated or self.fingerprint(given) for given in dataset.inputs):
             return None
-        return {given: self.marks[given] for given in known}
+        return {
+            given: Mark.opaque(self.outdated[given])
+            if given in self.outdated
+            else self.marks[given]
+            for given in dataset.inputs
+        }
 
     def input_schemas(self, dataset: Dataset) -> dict[DatasetName, dict[str, Type]]:
         """The columns of what a dataset reads, where they are known."""
@@ -186,7 +191,10 @@ class Progress:
             self.records.append(("builds", again_row(self.lake, build, again)))
 
     def renewed(self, build: Build) -> Build:
-        """A build of what a dataset means now, as it is written now."""
+        """A build of what a dataset means now, as it is written now; one over something outdated
+        stays known by what that meant."""
+        if not self.outdated.keys().isdisjoint(self.graph.inputs[build.dataset]):
+            return build
         mark, written = self.marks[build.dataset], as_written(self.graph.datasets[build.dataset])
         return replace(build, fingerprint=mark.whole, written=written)
 

@@ -82,13 +82,16 @@ class _Run:
         self.releaser = Releaser(self.run, self.guard)
 
     def carry_out(self) -> Report:
+        for name in self.run.graph.order:
+            if name not in self.run.selected:
+                self.pin(name)
         self.guard.find_own()
         self.guard.refuse_left_behind(self.run.state.released)
         for name in self.run.graph.order:
             dataset = self.run.graph.datasets[name]
             if name not in self.run.selected:
-                self.pin(name)
-            elif isinstance(dataset, SourceDataset):
+                continue
+            if isinstance(dataset, SourceDataset):
                 if self.run.options.replay and self.run.options.replay[0] == name:
                     self.lander.replay(dataset, self.run.options.replay[1])
                 else:
@@ -112,8 +115,8 @@ class _Run:
         if position is None:
             return
         self.run.positions[name] = position
-        build = self.run.state.builds.get((name, position.table))
+        build = self.run.neighbours.build(self.run.state, name, position)
         if build and name not in self.run.schemas:
             self.run.schemas[name] = types_of(build.columns)
         if newest is None or newest.position.table != position.table:
-            self.run.outdated.add(name)
+            self.run.outdated[name] = build.fingerprint if build else position.table
