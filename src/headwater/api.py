@@ -133,6 +133,9 @@ class OpenProject:
         from headwater.run.run import run
 
         _refuse_to_promote_prod(environment)
+        mine = self._in(PROD)
+        if mine is not self:
+            return mine.promote(environment, replace=replace, observer=observer)
         options = Options(
             promote=environment,
             promoted=self._as_in(environment),
@@ -152,10 +155,14 @@ class OpenProject:
             n: v.sql for n, v in self.project.variables.items()
         }:
             return None
-        opened = open_project(
-            self.project.folder, variables=self.variables, environment=environment
-        )
+        opened = self._in(environment)
         return opened.project, opened.graph, opened.bound
+
+    def _in(self, environment: str) -> OpenProject:
+        """The project as it means in an environment."""
+        if environment == self.environment:
+            return self
+        return open_project(self.project.folder, variables=self.variables, environment=environment)
 
     def plan_promotion(self, environment: str) -> Plan:
         """What `promote` would do; nothing is done. Raises UnknownEnvironment."""
@@ -164,7 +171,8 @@ class OpenProject:
         _refuse_to_promote_prod(environment)
         with self.read_lake(PROD) as lake:
             _refuse_unknown(lake, environment)
-            return preview(self.project, self.graph, self.bound, lake, promote=environment)
+            mine = self._in(PROD)
+            return preview(mine.project, mine.graph, mine.bound, lake, promote=environment)
 
     def plan(
         self,

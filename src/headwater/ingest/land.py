@@ -67,6 +67,13 @@ def land(
     landed = list(landed)
     known = {file.content_hash: file.path for file in landed if file.is_landed}
     next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
+    if identity.expected is None:
+        # A table of this name may have been cleaned away: what it quarantined keeps its ids.
+        ((last,),) = lake.rows(
+            "SELECT coalesce(max(file_id), 0) FROM lake.headwater.files WHERE built_table = ?",
+            [identity.table],
+        )
+        next_id = max(next_id, last + 1)
     scratch = lake.folder / "tmp" / identity.run_id
     raw = Raw(lake.folder, str(dataset.name)) if dataset.definition.raw_retention_days else None
     try:

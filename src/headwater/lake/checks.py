@@ -180,17 +180,20 @@ def rows_released_before(lake: Lake, name: DatasetName, position: Position) -> i
         "AND NOT (r.built_table = ? AND r.snapshot_id = ?) ORDER BY r.release_id DESC LIMIT 1",
         [lake.environment, str(name), position.table, position.snapshot_id],
     )
-    return int(rows[0][0]) if rows else None
+    found: int | None = rows[0][0] if rows else None
+    return found
 
 
-def rows_at(lake: Lake, name: DatasetName, position: Position) -> int | None:
-    """The rows that a dataset had at a position, as its build recorded them."""
+def rows_at(lake: Lake, position: Position) -> int | None:
+    """The rows that a dataset had at a position, as its build recorded them, under whatever name;
+    None: that is not on record, as of a view."""
     rows = lake.rows(
-        "SELECT row_count FROM lake.headwater.builds WHERE dataset = ? AND built_table = ? "
+        "SELECT max(row_count) FROM lake.headwater.builds WHERE built_table = ? "
         "AND snapshot_id = ?",
-        [str(name), position.table, position.snapshot_id],
+        [position.table, position.snapshot_id],
     )
-    return int(rows[0][0]) if rows else None
+    found: int | None = rows[0][0]
+    return found
 
 
 def place(lake: Lake, name: DatasetName, position: Position, hidden: Collection[str] = ()) -> None:

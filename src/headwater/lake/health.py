@@ -276,8 +276,8 @@ def _files_per_table(facts: CatalogFacts) -> Iterator[Finding]:
 def _released(lake: Lake, facts: CatalogFacts) -> Finding:
     """Whether every released name stands on a built table that there is."""
     release = lake.release()
-    names = release.names.items()
-    lost = sorted(str(name) for name, position in names if position.table not in facts.tables)
+    there = facts.tables | lake.built_views()
+    lost = sorted(str(name) for name, place in release.names.items() if place.table not in there)
     if lost:
         count = counted(len(lost), "released dataset")
         return _problem(

@@ -64,13 +64,17 @@ class CommitNote:
 
 
 ELSEWHERE = """
-    SELECT built_table FROM (
-        SELECT environment, dataset, max_by(built_table, release_id) AS built_table
+    SELECT DISTINCT built_table FROM lake.headwater.builds CROSS JOIN (SELECT ? AS asked)
+    WHERE (asked, built_table) NOT IN (
+        SELECT (environment, max_by(built_table, release_id))
         FROM lake.headwater.release_names GROUP BY environment, dataset
-    ) WHERE built_table IS NOT NULL
-    GROUP BY built_table HAVING NOT bool_or(environment = ?)
+        HAVING max_by(built_table IS NOT NULL, release_id)
+    ) AND (asked, built_table) NOT IN (
+        SELECT (coalesce(s.environment, 'prod'), b.built_table)
+        FROM lake.headwater.builds b JOIN lake.headwater.steps s USING (run_id, step)
+    )
 """
-"""The built tables that other environments have, and the one that is asked for has not."""
+"""The built tables that the environment that is asked for neither has nor made: others did."""
 
 
 class Lake:
@@ -446,7 +450,7 @@ class Lake:
         return {environment: (number, at, who) for environment, number, at, who in rows}
 
     def tables_elsewhere(self) -> frozenset[str]:
-        """The built tables that other environments have, and this one does not."""
+        """The built tables that other environments made, and this one does not have."""
         rows = self.rows(ELSEWHERE, [self.environment])
         return frozenset(row[0] for row in rows)
 
@@ -458,6 +462,35 @@ class Lake:
             [environment],
         )
         return int(rows[0][0] or 0)
+
+    def newest_of(self, environment: str) -> frozenset[str]:
+        """Of each dataset the built table that an environment has made last."""
+        rows = self.rows(
+            "SELECT max_by(b.built_table, b.snapshot_id) FROM lake.headwater.builds b "
+            "JOIN lake.headwater.steps s USING (run_id, step) "
+            "WHERE coalesce(s.environment, ?) = ? GROUP BY b.dataset",
+            [PROD, environment],
+        )
+        return frozenset(row[0] for row in rows)
+
+    def bases(self, environment: str) -> dict[int, int]:
+        """Each release of an environment -> the release of prod that it was made from."""
+        rows = self.rows(
+            "SELECT release_id, based_on FROM lake.headwater.releases "
+            "WHERE environment = ? AND based_on IS NOT NULL",
+            [environment],
+        )
+        return dict(rows)
+
+    def names_ever(self, environment: str) -> list[tuple[int, DatasetName, str | None]]:
+        """Every move of an environment's names: the release, the name and the built table that it
+        got, None where it went; in the order of releases."""
+        rows = self.rows(
+            "SELECT release_id, dataset, built_table FROM lake.headwater.release_names "
+            "WHERE environment = ? ORDER BY release_id",
+            [environment],
+        )
+        return [(release, DatasetName.parse(name), table) for release, name, table in rows]
 
     def released_since(self, moment: datetime) -> set[tuple[DatasetName, Position]]:
         """Everything that any environment's names have pointed at since a moment, UTC without a

@@ -291,7 +291,8 @@ class State:
         return any(place.table == table for place in self.prod.names.values())
 
     def newest_build(self, dataset: DatasetName, fingerprint: str) -> Build | None:
-        """The newest build of a dataset at a fingerprint."""
+        """The newest build of a dataset at a fingerprint. Where it has several tables of one: of
+        that which prod has released, or this environment; else of the newest."""
         return self._newest.get((dataset, fingerprint))
 
     @cached_property
@@ -329,7 +330,14 @@ class State:
 
     @cached_property
     def _newest(self) -> Mapping[tuple[DatasetName, str], Build]:
-        order = sorted(self.builds.values(), key=lambda build: build.position.snapshot_id)
+        own = {place.table for place in self.released.values()}
+        prods = {place.table for place in self.prod.names.values()}
+
+        def rank(build: Build) -> tuple[bool, bool, int]:
+            table, snapshot_id = build.position.table, build.position.snapshot_id
+            return table in prods, table in own, snapshot_id
+
+        order = sorted(self.builds.values(), key=rank)
         return {(build.dataset, build.fingerprint): build for build in order}
 
     def after(self, snapshot_id: int, notes: Mapping[str, Sequence[Mapping[str, Any]]]) -> State:

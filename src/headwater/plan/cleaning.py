@@ -70,6 +70,7 @@ def decide_cleaning(
     state: State,
     kept: Collection[tuple[DatasetName, Position]],
     ever_named: Collection[DatasetName],
+    prods: Collection[str],
     snapshots: Mapping[int, datetime],
     before: datetime,
 ) -> Cleaning:
@@ -78,12 +79,14 @@ def decide_cleaning(
     kept       what the environments' names point at, or did within the retention, and what that
                needs.
     ever_named the datasets that have a name in some environment, or had one.
+    prods      of each dataset the built table that prod has made last.
     snapshots  those that there are -> when they were made.
     before     what is younger stays.
 
     A built table goes when no name has pointed at it since `before` and nothing was written to it
-    since; but not the newest one of a source, which may hold rows that wait to be released and are
-    nowhere else. Of a source that had a name and has none any more, that goes too.
+    since; but not the newest one of a source, nor the one that prod has made last, which may hold
+    rows that wait to be released and are nowhere else. Of a source that had a name and has none any
+    more, those go too.
     """
     tables = {position.table for _, position in kept}
     named = {name for name, _ in kept}
@@ -93,7 +96,7 @@ def decide_cleaning(
         for table, build in sorted(newest.items())
         if table not in tables
         and build.built_at < before
-        and not _may_be_wanted(state, build, named, ever_named)
+        and not _may_be_wanted(state, build, named, ever_named, prods)
     )
     dropped = {build.position.table for build in gone}
     needed = {position.snapshot_id for _, position in kept}
@@ -109,9 +112,12 @@ def _may_be_wanted(
     build: Build,
     named: Collection[DatasetName],
     ever_named: Collection[DatasetName],
+    prods: Collection[str],
 ) -> bool:
     if build.position.table not in state.landed_tables:
         return False  # it can be built again
     latest = state.latest_build(build.dataset)
     is_latest = latest is not None and latest.position.table == build.position.table
-    return is_latest and (build.dataset in named or build.dataset not in ever_named)
+    return (is_latest or build.position.table in prods) and (
+        build.dataset in named or build.dataset not in ever_named
+    )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 
 from headwater.analysis.fingerprint import (
     Mark,
@@ -252,6 +254,36 @@ def _with_values(graph: Graph) -> set[DatasetName]:
     return found
 
 
+def standing_since(
+    history: Sequence[tuple[int, DatasetName, str | None]], names: Iterable[DatasetName]
+) -> dict[DatasetName, int]:
+    """The release since which an environment has each of these names as it has it now: the same
+    built table, or none. What it never had it lacks since its first release; an environment whose
+    last name was dropped begins anew.
+
+    history   every move: (release, name, built table or None), in the order of releases.
+
+    >>> x, y = DatasetName("m", "x"), DatasetName("m", "y")
+    >>> moves = [(1, x, "a"), (2, x, "b"), (2, y, "c"), (3, y, "d"), (4, x, "b")]
+    >>> [standing_since(moves, [name])[name] for name in (x, y, DatasetName("m", "z"))]
+    [2, 3, 1]
+    """
+    there: dict[DatasetName, str] = {}
+    since: dict[DatasetName, int] = {}
+    began = history[0][0] if history else 0
+    for release, moves in groupby(history, key=itemgetter(0)):
+        if not there:
+            began, since = release, {}
+        for _, name, table in moves:
+            if there.get(name) != table:
+                since[name] = release
+            if table is None:
+                there.pop(name, None)
+            else:
+                there[name] = table
+    return {name: since.get(name, began) for name in names}
+
+
 def conflicts(
     wanted: Mapping[DatasetName, Position],
     base: Mapping[DatasetName, Position],
@@ -262,7 +294,7 @@ def conflicts(
     to what the environment has: to promote it would take that change back.
 
     wanted   the environment's names.
-    base     those that prod had when it was built.
+    base     what prod had of each when the environment got it as it has it now.
     now      those that prod has.
     own      the built tables that prod is to have of what is not taken from the environment.
     """

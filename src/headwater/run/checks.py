@@ -178,7 +178,7 @@ class Checker:
         """The rows that a relative bound is held against; None where nothing changes."""
         if self.is_alone:
             return rows_released_before(self.lake, name, position)
-        return rows_at(self.lake, name, before) if before and before != position else None
+        return rows_at(self.lake, before) if before and before != position else None
 
     def place(self, name: DatasetName, position: Position, check: DataCheck) -> None:
         """Put a dataset into the session; `*` does not carry its columns of origin along."""

@@ -20,7 +20,7 @@ from headwater.lake.commit import Commit, now
 from headwater.lake.lake import CommitNote, Lake
 from headwater.lake.state import Build, Position
 from headwater.lake.step import again_row
-from headwater.names import DatasetName
+from headwater.names import PROD, DatasetName
 from headwater.plan.cleaning import Cleaning, decide_cleaning, moved_on, with_what_views_read
 from headwater.run.neighbours import Neighbours
 from headwater.run.record import new_run_id, note_release, run_row
@@ -102,7 +102,9 @@ def _drop(lake: Lake, before: datetime, run_id: str, held: ExitStack) -> tuple[B
         tables = _free(lake, _decide(lake, before).tables, held)
         views = lake.built_views()
         for build in tables:
-            commit.drop(build.position.table, is_view=build.position.table in views)
+            table = build.position.table
+            commit.drop(table, is_view=table in views)
+            commit.end_quarantine(build.dataset, table, "TRUE", "cleaned", run_id, 0)
         commit.note("cleaned_tables", [_row(build, run_id) for build in tables])
         commit.note("runs", [run_row(run_id, started_at, "succeeded", "clean")])
     return tables
@@ -182,7 +184,9 @@ def _decide(lake: Lake, before: datetime) -> Cleaning:
         lake.built_views(),
         lambda name, position: neighbours.inputs(state, name, position) or {},
     )
-    return decide_cleaning(state, kept, lake.ever_named(), lake.snapshots(), before)
+    return decide_cleaning(
+        state, kept, lake.ever_named(), lake.newest_of(PROD), lake.snapshots(), before
+    )
 
 
 def _free(lake: Lake, tables: tuple[Build, ...], held: ExitStack) -> tuple[Build, ...]:

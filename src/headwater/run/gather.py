@@ -78,9 +78,10 @@ class Gatherer:
                 raise missing
             note = f"{missing.message}; what was landed from it stays"
             return Gathered(Intake(manner=Manner.ADD), (note,))
-        if known:
-            return Gathered(intake)
+        if any(place.table == table for place in state.released.values()):
+            return Gathered(intake)  # what is missing was missed before it was released
         found = {item.path for item in (*items, *intake.items)}
+        found.update(path for path, file in known.items() if file.is_landed)
         return Gathered(intake, self._miss(dataset.name, sorted(earlier.keys() - found)))
 
     def former(self, name: DatasetName) -> list[DatasetName]:
@@ -93,7 +94,7 @@ class Gatherer:
 
     def _landed_before(self, name: DatasetName, table: str, state: State) -> dict[str, LandedFile]:
         """The files that a dataset was landed from under the contract that it had before."""
-        before = newest_other_table(state, {name, *self.former(name)}, table)
+        before = table_before(state, {name, *self.former(name)}, table)
         files = state.files.items() if before else ()
         return {path: file for (t, path), file in files if t == before and file.is_landed}
 
@@ -113,8 +114,13 @@ class Gatherer:
         return (f"landed without {what}",)
 
 
-def newest_other_table(state: State, names: Collection[DatasetName], table: str) -> str:
-    """The built table that a dataset of these names had before it got `table`; "" without."""
+def table_before(state: State, names: Collection[DatasetName], table: str) -> str:
+    """The built table that a dataset of these names had before it got `table`; "" without. That is
+    what the environment has released, or prod, before it is what was landed last by anyone."""
+    for released in (state.released, state.prod.names):
+        for name in names:
+            if name in released and released[name].table != table:
+                return released[name].table
     others = [b for (n, t), b in state.builds.items() if n in names and t != table]
     newest = max(others, key=lambda build: build.position.snapshot_id, default=None)
     return newest.position.table if newest else ""

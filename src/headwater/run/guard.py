@@ -14,6 +14,7 @@ from headwater.run.options import Options
 from headwater.run.progress import Progress
 from headwater.run.refusals import (
     judged_elsewhere,
+    lacking_files,
     no_environment,
     refuse_conflicts,
     refuse_other_definitions,
@@ -38,12 +39,13 @@ class Guard:
     def refuse_left_behind(self, released: Mapping[DatasetName, Position]) -> None:
         """Raise where prod would go back to what a newer release has replaced, unless that is
         meant. Done again where somebody else has released meanwhile."""
-        if not self.run.is_prod or self.run.options.replace or released == self.judged:
+        if not self.run.is_prod or released == self.judged:
             return
         wanted = self.wanted_tables()
         if self.run.options.promote:
             self.refuse_promotion(wanted, released)
-        if any(n in released and released[n].table != table for n, table in wanted.items()):
+        changes = any(n in released and released[n].table != table for n, table in wanted.items())
+        if changes and not self.run.options.replace:
             refuse_superseded(
                 self.run.graph,
                 superseded(self.run.graph, wanted, released, self.run.lake.history()),
@@ -69,7 +71,10 @@ class Guard:
             if isinstance(self.run.graph.datasets[name], SourceDataset) and not stands:
                 raise values_to_land(self.run.graph, promote, name)
         self.refuse_judged_elsewhere(wanted, released)
-        refuse_conflicts(promote, conflicts(there, self.run.neighbours.base, released, own))
+        if not self.run.options.replace:
+            self.refuse_lacking_files(released)
+        if not self.run.options.replace:
+            refuse_conflicts(promote, conflicts(there, self.run.neighbours.base, released, own))
 
     def refuse_judged_elsewhere(
         self, wanted: Mapping[DatasetName, str], released: Mapping[DatasetName, Position]
@@ -86,6 +91,22 @@ class Guard:
                     raise judged_elsewhere(
                         self.run.graph, self.run.options.promote, name, others[0]
                     )
+
+    def refuse_lacking_files(self, released: Mapping[DatasetName, Position]) -> None:
+        """Raise where prod has landed files of a source, under its contract, that the promoted
+        environment has not, under its own."""
+        landed: dict[str, set[str]] = {}
+        for (table, path), file in self.run.state.files.items():
+            if file.is_landed:
+                landed.setdefault(table, set()).add(path)
+        graph, environment = self.run.graph, self.run.options.promote
+        for name, there in sorted(self.run.neighbours.promoted.items()):
+            now = released.get(name)
+            is_landed = isinstance(graph.datasets.get(name), SourceDataset)
+            if now and now.table != there.table and is_landed and name not in self.run.own:
+                lacking = landed.get(now.table, set()) - landed.get(there.table, set())
+                if lacking:
+                    raise lacking_files(graph, environment, name, sorted(lacking))
 
     def find_own(self) -> None:
         """Find out what means something else in the promoted environment."""

@@ -151,6 +151,15 @@ class Lander:
                     hint=f"land or build it too: headwater run --select +{dataset.name}",
                 )
         parents = {given: self.run.positions[given] for given in dataset.inputs}
+        build = self.run.state.builds.get((dataset.name, table))
+        for given, place in parents.items():
+            judged = build.inputs.get(given) if build else None
+            if judged and judged.table == place.table and judged.snapshot_id > place.snapshot_id:
+                raise HeadwaterError(
+                    f"{dataset.name} was landed beside a newer {given} than this run reads",
+                    where=f"{dataset.file}:{dataset.line}",
+                    hint=f"run that too: headwater run --select +{dataset.name}",
+                )
         refuse_for_prod(dataset, table, self.run.state, parents, self.run.lake.environment)
         self.placer.place_inputs(dataset)
         return parents
@@ -251,13 +260,15 @@ class Lander:
         return gathered.intake
 
     def tend_copies(self, dataset: SourceDataset, step: StepReport) -> None:
-        """Say how many files were landed from their copies, and delete those copies that are kept
+        """Say how many files were landed from their copies, and delete those copies that prod keeps
         no longer. Hold the dataset's lock."""
         if dataset.name in self.run.failed:
             return
         if count := self.from_copies.get(dataset.name, 0):
             whose = "its copy" if count == 1 else "their copies"
             step.notes.append(f"{counted(count, 'file')} landed from {whose} in the lake")
+        if not self.run.is_prod:
+            return  # all environments share them
         try:
             days = dataset.definition.raw_retention_days
             self.gatherer.raw(dataset.name).delete_outdated(days, self.run.moment)

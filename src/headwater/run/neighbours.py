@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from headwater.lake.lake import Lake
 from headwater.lake.state import Build, Position, State
 from headwater.names import PROD, DatasetName
+from headwater.plan.plan import standing_since
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Neighbours:
 
     promote    the environment that is promoted; "" for none.
     promoted   its names.
-    base       the names that prod had when it was built.
+    base       name -> where prod had it when that environment got it as it has it now.
     """
 
     lake: Lake
@@ -33,7 +34,20 @@ class Neighbours:
         if self.promote:
             with self.lake.reading():
                 self.promoted = self.lake.release_at(None, self.promote).names
-                self.base = self.lake.release_at(self.lake.based_on(self.promote), PROD).names
+                self.base = self._base()
+
+    def _base(self) -> dict[DatasetName, Position]:
+        """What prod had of each name when the promoted environment got it as it has it now, or
+        lost it."""
+        based_on = self.lake.bases(self.promote)
+        now = self.lake.release_at(None, PROD).names
+        since = standing_since(self.lake.names_ever(self.promote), now)
+        then = {
+            base: self.lake.release_at(base, PROD).names
+            for base in {based_on.get(release, 0) for release in since.values()}
+        }
+        found = {name: then[based_on.get(release, 0)].get(name) for name, release in since.items()}
+        return {name: place for name, place in found.items() if place}
 
     @property
     def whose(self) -> str:

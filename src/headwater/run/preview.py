@@ -126,7 +126,7 @@ class _Looker:
         mark, columns = self._mark(dataset)
         mine = self.state.newest_build(name, mark) if mark else None
         newest = self._earlier(name)
-        former = None if mine else self._former(name, mark)
+        former = self._former(name, mark, mine)
         shared = self._shared(dataset, mine)
         intake = problem = ""
         waiting = 0
@@ -261,10 +261,18 @@ class _Looker:
         self.marks[dataset.name], self.known[dataset.name] = mark, known
         return known
 
-    def _former(self, name: DatasetName, mark: str) -> DatasetName | None:
-        """The earlier name whose built table the dataset takes over."""
-        earlier = [old for old, new in self.renames.items() if new == name]
-        return next((old for old in earlier if mark and self.state.newest_build(old, mark)), None)
+    def _former(self, name: DatasetName, mark: str, mine: Build | None) -> DatasetName | None:
+        """The earlier name whose built table the dataset takes over: in prod, where it has none of
+        its own or prod still has that one."""
+        if self.lake is None or self.lake.environment != PROD or not mark:
+            return None
+        for old, new in self.renames.items():
+            build = self.state.newest_build(old, mark) if new == name else None
+            if build and self.state.owner(build.position.table) == old:
+                place = self.state.prod.names.get(old)
+                if mine is None or (place and place.table == build.position.table):
+                    return old
+        return None
 
     def _differences(self, dataset: Dataset, newest: Build) -> tuple[str, ...]:
         before = self.definitions.get((newest.dataset, newest.position.table), "")

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from headwater.analysis.graph import Graph
-from headwater.errors import HeadwaterError, ReleaseRefused, UnknownEnvironment, suggestion
+from headwater.errors import (
+    HeadwaterError,
+    ReleaseRefused,
+    UnknownEnvironment,
+    counted,
+    suggestion,
+)
 from headwater.lake.state import Position
 from headwater.names import DatasetName
 
@@ -78,6 +84,19 @@ def judged_elsewhere(
         f"{name} was landed in {environment} beside another {parent} than prod is to have",
         where=_where(graph, name),
         hint="land it in prod, which judges its rows again: headwater run",
+    )
+
+
+def lacking_files(
+    graph: Graph, environment: str, name: DatasetName, paths: Sequence[str]
+) -> HeadwaterError:
+    """What to say of a source of which prod has landed files that an environment has not."""
+    return ReleaseRefused(
+        f"{environment} has not landed {counted(len(paths), 'file')} of {name} that prod has: "
+        f"{', '.join(paths[:3])}",
+        where=_where(graph, name),
+        hint=f"land them first: headwater run --env {environment}; or, to go without them on "
+        "purpose: --replace",
     )
 
 

@@ -162,6 +162,8 @@ class Releaser:
             ]
             # A new environment begins with what prod has.
             there = {**self.run.state.prod.names, **released}
+            former = {new: there[old] for old, new in self.run.renames.items() if old in there}
+            there = {**former, **there}
             more = self.checker.failing(due, candidate, there, may_run=may_check)
             if not more:
                 return decision

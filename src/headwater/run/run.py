@@ -116,7 +116,10 @@ class _Run:
             return
         self.run.positions[name] = position
         build = self.run.neighbours.build(self.run.state, name, position)
-        if build and name not in self.run.schemas:
-            self.run.schemas[name] = types_of(build.columns)
+        dataset = self.run.graph.datasets[name]
+        if build and isinstance(dataset, SourceDataset):
+            self.run.note_columns(name, types_of(build.columns))
+        elif build and isinstance(dataset, SqlModel | PythonModel):
+            self.run.note_schema(dataset, types_of(build.columns))
         if newest is None or newest.position.table != position.table:
             self.run.outdated[name] = build.fingerprint if build else position.table
