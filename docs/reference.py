@@ -472,8 +472,8 @@ def commands_page() -> str:
     parts = [
         "# Commands\n",
         "`hw` is short for `headwater`. Every command takes `--help`. Exit codes: 0 done, 1 "
-        "something failed, was held back or refused, 2 wrong use or a project with mistakes, "
-        "130 interrupted.\n",
+        "something failed, was held back or refused, 2 wrong use, a project with mistakes, or a "
+        "breaking change that is not accepted (`plan`, `promote`), 130 interrupted.\n",
     ]
     for name, command in commands().items():
         arguments = [p for p in command.params if p.param_type_name == "argument"]

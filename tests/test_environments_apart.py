@@ -336,3 +336,65 @@ def test_a_part_reads_a_source_with_the_columns_that_are_released(project):
     assert ask(made, "FROM m.n") == [("1", 2)]
     run(made)
     assert len(ask(made, "SELECT a, extra, one FROM m.n")) == 2
+
+
+# ---- what is said
+
+
+def test_a_dry_run_says_what_the_promotion_would(ran):
+    run(ran, "dev")
+    ran.write({"models/m/n.sql": "SELECT sum(a) + 1 AS total FROM m.k"})
+    asked = [ran.cli("promote", "dev", *more) for more in (["--dry-run"], [])]
+    assert asked[0] == asked[1]
+    assert asked[0][0] == 1
+    assert "dev has not built m.n as this folder defines it" in asked[0][2]
+
+
+def test_what_a_rollback_holds_in_dev_is_let_go_of_before_it_is_promoted(ran):
+    run(ran, "dev")
+    ran.write({"models/m/n.sql": "SELECT sum(a) + 1 AS total FROM m.k"})
+    run(ran, "dev")
+    ran.cli("rollback", "--env", "dev")
+    code, _, err = ran.cli("promote", "dev")
+    assert code == 1
+    assert "dev was rolled back, which holds m.n as it was before" in err
+    assert "headwater release --resume --env dev" in err
+    ran.cli("release", "--resume", "--env", "dev")
+    run(ran, "dev")
+    promote(ran)
+    assert total(ran) == 31
+
+
+def test_a_plan_tells_what_breaks_where_the_table_is_there_already(ran):
+    ran.write({"models/m/k.sql": "SELECT a FROM s.t"})
+    run(ran, "dev")
+    code, out, _ = ran.cli("plan")
+    assert code == 2
+    assert "reuse    m.k" in out
+    assert "breaking: the column 'id' is gone" in out
+
+
+def test_reasons_name_an_environment_only_where_there_is_one(ran):
+    reasons = {step.reason for step in opened(ran).plan().steps}
+    assert reasons == {"up to date", "no new files"}
+
+
+def test_the_status_shows_what_is_released(ran):
+    ran.write({"data/2.csv": "id,a\n3,7\n"})
+    run(ran)
+    ran.cli("rollback", "--to", "1")
+    rows = {line.split()[0]: line for line in ran.cli("status")[1].splitlines()}
+    assert "rolled back     2" in rows["m.k"]
+
+
+def test_an_empty_selection_is_none(ran):
+    code, _, err = ran.cli("run", "--select", "")
+    assert code == 2
+    assert "--select '': it names nothing" in err
+
+
+def test_a_part_of_prod_takes_nothing_that_dev_built_over_something_else(ran):
+    ran.write({"models/m/k.sql": "SELECT id, a * 2 AS a FROM s.t"})
+    run(ran, "dev")
+    report = run(ran, select="m.n")
+    assert (total(ran), report.status) == (30, "nothing")

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from headwater.plan.steps import Plan
     from headwater.run.clean import Cleaned
     from headwater.run.environments import EnvironmentState
+    from headwater.run.options import Options
     from headwater.run.report import DataReport, Observer, Report
     from headwater.run.rollback import Rollback
 
@@ -129,19 +130,13 @@ class OpenProject:
         Raises UnknownEnvironment; and ReleaseRefused where it was not built from the project as it
         is now, or prod has moved on in another direction.
         """
-        from headwater.run.options import Options
         from headwater.run.run import run
 
         _refuse_to_promote_prod(environment)
         mine = self._in(PROD)
         if mine is not self:
             return mine.promote(environment, replace=replace, observer=observer)
-        options = Options(
-            promote=environment,
-            promoted=self._as_in(environment),
-            replace=replace,
-            command=f"promote {environment}",
-        )
+        options = self._promotion(environment, replace)
         self.read_lake(PROD).close()  # to promote what is not there makes no lake
         with self.open_lake(PROD) as lake:
             report = run(self.project, self.graph, self.bound, lake, options, observer)
@@ -164,15 +159,28 @@ class OpenProject:
             return self
         return open_project(self.project.folder, variables=self.variables, environment=environment)
 
-    def plan_promotion(self, environment: str) -> Plan:
-        """What `promote` would do; nothing is done. Raises UnknownEnvironment."""
+    def plan_promotion(self, environment: str, *, replace: bool = False) -> Plan:
+        """What `promote` would do; nothing is done. Raises what `promote` raises."""
+        from headwater.run.guard import refuse_promotion
         from headwater.run.preview import preview
 
         _refuse_to_promote_prod(environment)
+        mine = self._in(PROD)
         with self.read_lake(PROD) as lake:
             _refuse_unknown(lake, environment)
-            mine = self._in(PROD)
+            options = mine._promotion(environment, replace)
+            refuse_promotion(mine.project, mine.graph, mine.bound, lake, options)
             return preview(mine.project, mine.graph, mine.bound, lake, promote=environment)
+
+    def _promotion(self, environment: str, replace: bool) -> Options:
+        from headwater.run.options import Options
+
+        return Options(
+            promote=environment,
+            promoted=self._as_in(environment),
+            replace=replace,
+            command=f"promote {environment}",
+        )
 
     def plan(
         self,

@@ -217,9 +217,12 @@ def select(graph: Graph, selectors: Iterable[str]) -> frozenset[DatasetName]:
     `name` or `schema.name`, `+name` with all upstream, `name+` with all downstream, `tag:x`,
     `source:x`; `schema.*` for a schema. Commas separate too. Raises UnknownSelection.
     """
-    words = [word for text in selectors for word in text.split(",") if word]
-    if not words:
+    texts = list(selectors)
+    if not texts:
         return frozenset(graph.datasets)
+    words = [word for text in texts for word in text.split(",") if word.strip()]
+    if not words:
+        raise UnknownSelection("--select '': it names nothing", hint="leave it out for all")
     return frozenset().union(*(_select_one(graph, word.strip()) for word in words))
 
 

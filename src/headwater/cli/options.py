@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from headwater.errors import (
     UnknownEnvironment,
     UnknownSelection,
 )
+
+if TYPE_CHECKING:
+    from headwater.cli.output import Output
 
 Project = Annotated[
     str, typer.Option("--project", "-C", metavar="DIR", help="The project's folder, or one in it.")
@@ -65,9 +68,17 @@ def call(module: str, json: bool, **arguments: Any) -> None:
         out.error(error)
         code = 1
     except KeyboardInterrupt:
-        out.note("interrupted: what was committed stays, nothing half-done does; run again", "red")
-        code = 130
+        code = _interrupted(out)
+    except RuntimeError as error:
+        if "Query interrupted" not in str(error):  # as DuckDB says it
+            raise
+        code = _interrupted(out)
     raise typer.Exit(code)
+
+
+def _interrupted(out: Output) -> int:
+    out.note("interrupted: what was committed stays, nothing half-done does; run again", "red")
+    return 130
 
 
 def variables_of(words: list[str] | None) -> dict[str, str]:

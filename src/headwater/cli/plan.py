@@ -63,7 +63,11 @@ def command(
         more = {} if built is None else {"diff": [each.as_dict() for each in built]}
         out.json({**found, **more, "exit_code": code})
         return code
-    shown = [step for step in found["steps"] if everything or step["action"] not in _AT_REST]
+    shown = [
+        step
+        for step in found["steps"]
+        if everything or step["action"] not in _AT_REST or step["breaking"]
+    ]
     show_plan(out, found, shown)
     if code:
         out.note(

@@ -23,7 +23,7 @@ def command(
     accept_breaking: bool,
 ) -> int:
     opened = open_project(project, variables=variables)
-    plan = opened.plan_promotion(environment)
+    plan = opened.plan_promotion(environment, replace=replace)
     breaks = bool(plan.breaking) and not accept_breaking
     if not out.is_json:
         moving = [step.as_dict() for step in (*plan.reused, *plan.doing)]

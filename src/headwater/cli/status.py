@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from headwater.lake.checks import CheckResult, newest_results, place
 from headwater.lake.commit import now
 from headwater.lake.lake import Lake
 from headwater.lake.query import describe_schema
-from headwater.lake.state import Position, State
+from headwater.lake.state import Build, Position, State
 from headwater.names import PROD, DatasetName
 
 
@@ -34,15 +35,16 @@ def command(
             unfinished = _unfinished(lake)
             results = newest_results(lake, state.released)
             ages = _ages(opened, lake, state, moment or now())
+            shown = _released_builds(lake, state)
     except NoLake:
         state, failures, unfinished, results = State(snapshot_id=0), {}, [], {}
-        elsewhere = frozenset()
+        elsewhere, shown = frozenset(), {}
     checks = [
         (check, results[check.key])
         for check in data_checks(opened.project)
         if check.key in results and not results[check.key].holds
     ]
-    rows = _rows(opened, state, elsewhere, failures, checks, ages)
+    rows = _rows(opened, state, elsewhere, failures, checks, ages, shown)
     if out.is_json:
         broken = [result.as_dict() for _, result in checks]
         out.json(
@@ -114,6 +116,7 @@ def _rows(
     failures: dict[str, str],
     broken: list[tuple[DataCheck, CheckResult]],
     ages: dict[DatasetName, dict[str, Any]],
+    shown: Mapping[DatasetName, Build],
 ) -> list[dict[str, Any]]:
     rows = []
     for name in opened.graph.order:
@@ -153,17 +156,30 @@ def _rows(
         if refused:
             note = f"{counted(len(refused), 'file')} refused: {', '.join(refused[:2])}"
         note = "; ".join(part for part in (note, _age_note(ages.get(name))) if part)
+        build = shown.get(name, newest)
         rows.append(
             {
                 "dataset": str(name),
                 "state": word,
-                "rows": newest.row_count if newest else None,
-                "built_at": newest.built_at.replace(microsecond=0) if newest else None,
+                "rows": build.row_count if build else None,
+                "built_at": build.built_at.replace(microsecond=0) if build else None,
                 "freshness": ages.get(name),
                 "note": note,
             }
         )
     return rows
+
+
+def _released_builds(lake: Lake, state: State) -> dict[DatasetName, Build]:
+    """What consumers have of the datasets that have something else built."""
+    found = {}
+    for name, position in state.released.items():
+        newest = state.builds.get((name, position.table))
+        is_newest = newest is not None and newest.position == position
+        build = newest if is_newest else lake.build_at(name, position)
+        if build:
+            found[name] = build
+    return found
 
 
 def _failures(lake: Lake) -> dict[str, str]:

@@ -752,7 +752,7 @@ def _read_error(error: duckdb.Error) -> tuple[str, int | None, str]:
     if match := re.search(
         r"(Candidate (?:bindings|tables|macros)|Candidates?): ?(.*)", message, re.DOTALL
     ):
-        hint = " ".join(match.group(2).replace('"', "").split())[:160]
+        hint = " ".join(match.group(2).replace('"', "").split())[:160].lstrip(": ")
         hint = f"candidates: {hint}"
         message = message[: match.start()]
     elif match := re.search(r"Did you mean (.*?)\?", message):

@@ -250,7 +250,8 @@ def _build(
     if not changes and not rebuild:
         for build in mine.offered:
             if build.inputs == inputs:
-                return Decision(Action.NOTHING, f"as {mine.whose} has it", build.position)
+                reason = f"as {mine.whose} has it" if mine.whose else "up to date"
+                return Decision(Action.NOTHING, reason, build.position)
     if mine.at_fingerprint is None and mine.newest and mine.differences:
         return Decision(Action.BUILD, _told("its definition changed", mine.differences))
     if mine.newest and changes and not rebuild:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from headwater.analysis.graph import Graph
+from headwater.engine.bind import Bound
+from headwater.lake.lake import Lake
 from headwater.lake.state import Position
 from headwater.names import DatasetName
 from headwater.plan.plan import conflicts, superseded
-from headwater.project.definitions import SourceDataset
+from headwater.project.definitions import Project, SourceDataset
 from headwater.run.judging import judged_again
 from headwater.run.options import Options
 from headwater.run.progress import Progress
@@ -21,7 +24,7 @@ from headwater.run.refusals import (
     refuse_superseded,
     values_to_land,
 )
-from headwater.run.report import Silent
+from headwater.run.report import Silent, new_run_id
 
 
 @dataclass
@@ -64,7 +67,8 @@ class Guard:
         promote, there = self.run.options.promote, self.run.neighbours.promoted
         if not there:
             raise no_environment(promote, self.run.lake.environments())
-        refuse_other_definitions(self.run.graph, promote, {**wanted, **self.there}, there)
+        meant = {**wanted, **self.there}
+        refuse_other_definitions(self.run.graph, promote, meant, there, self.run.neighbours.held)
         own = {name: table for name, table in wanted.items() if name in self.run.own}
         for name, table in own.items():
             stands = name in released and released[name].table == table
@@ -140,3 +144,14 @@ class Guard:
             if name in self.run.selected and known and (mark := self.run.fingerprint(name)):
                 found[name] = self.run.table(name, mark)
         return found
+
+
+def refuse_promotion(
+    project: Project, graph: Graph, bound: Bound, lake: Lake, options: Options
+) -> None:
+    """Raise where a promotion would be refused; nothing is done."""
+    everything, none = frozenset(graph.datasets), frozenset[DatasetName]()
+    run = Progress(project, graph, bound, lake, options, Silent(), everything, none, new_run_id())
+    guard = Guard(run)
+    guard.find_own()
+    guard.refuse_left_behind(run.state.released)

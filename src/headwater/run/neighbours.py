@@ -21,6 +21,7 @@ class Neighbours:
 
     promote    the environment that is promoted; "" for none.
     promoted   its names.
+    held       those that a rollback holds there.
     base       name -> where prod had it when that environment got it as it has it now.
     """
 
@@ -28,12 +29,14 @@ class Neighbours:
     promote: str = ""
     builds: dict[tuple[DatasetName, Position], Build | None] = field(default_factory=dict)
     promoted: Mapping[DatasetName, Position] = field(default_factory=dict)
+    held: Mapping[DatasetName, int] = field(default_factory=dict)
     base: Mapping[DatasetName, Position] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.promote:
             with self.lake.reading():
-                self.promoted = self.lake.release_at(None, self.promote).names
+                release = self.lake.release_at(None, self.promote)
+                self.promoted, self.held = release.names, release.held
                 self.base = self._base()
 
     def _base(self) -> dict[DatasetName, Position]:

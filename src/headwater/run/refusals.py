@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from headwater.analysis.graph import Graph
 from headwater.errors import (
@@ -38,14 +38,18 @@ def refuse_other_definitions(
     environment: str,
     wanted: Mapping[DatasetName, str],
     there: Mapping[DatasetName, Position],
+    held: Collection[DatasetName],
 ) -> None:
     """Raise where an environment was not built from what the project says now.
 
     wanted   name -> the built table that it has there as it is defined now.
     there    the environment's names.
+    held     those that a rollback holds there.
     """
     for name in graph.order:
         if name not in there or wanted.get(name, there[name].table) != there[name].table:
+            if name in held:
+                raise _held_there(graph, environment, name)
             raise other_definition(graph, environment, name)
     more = sorted(there.keys() - graph.datasets.keys())
     if more:
@@ -53,6 +57,15 @@ def refuse_other_definitions(
             f"{environment} has {shown(more)}, which the project does not make",
             hint=f"build it from this folder first: headwater run --env {environment}",
         )
+
+
+def _held_there(graph: Graph, environment: str, name: DatasetName) -> HeadwaterError:
+    return ReleaseRefused(
+        f"{environment} was rolled back, which holds {name} as it was before",
+        where=_where(graph, name),
+        hint=f"let go of it first: headwater release --resume --env {environment}; then: "
+        f"headwater run --env {environment}",
+    )
 
 
 def other_definition(graph: Graph, environment: str, name: DatasetName) -> HeadwaterError:
