@@ -85,7 +85,6 @@ ALL = "marts.both marts.only src.one src.two staging.one staging.two"
     ("selectors", "expected"),
     [
         ([], ALL),
-        ([""], ALL),
         (["marts.both"], "marts.both"),
         (["both"], "marts.both"),
         (["one"], "src.one staging.one"),
@@ -116,6 +115,7 @@ def test_a_selector_names_datasets(graph, selectors, expected):
         ("source:marts", "known: "),
         ("+nope", "known: "),
         ("both,nope", "known: "),
+        ("", "leave it out for all"),
         ("nope.*", "known: "),
     ],
 )

@@ -192,7 +192,7 @@ def test_a_python_model_is_shown_once_and_it_says_why(project):
     [
         ("m.on", "no dataset m.on", "did you mean 'm.one'?"),
         ("m.one.lo", "m.one has no column 'lo'", "did you mean 'low'?"),
-        ("one", "no dataset one.", ""),
+        ("one", "no dataset one", ""),
     ],
 )
 def test_what_is_not_there_is_an_error_with_what_is_near(project, name, message, hint):

@@ -45,7 +45,7 @@ def named(opened: OpenProject, text: str) -> tuple[DatasetName, str]:
     name = DatasetName(schema, table)
     if name not in opened.lineage.datasets:
         known = [str(known) for known in opened.lineage.datasets]
-        raise UnknownDataset(f"no dataset {text!r}", hint=suggestion(text, known))
+        raise UnknownDataset(f"no dataset {text or repr(text)}", hint=suggestion(text, known))
     if not column:
         return name, ""
     columns = list(opened.lineage.datasets[name].columns)
