@@ -390,7 +390,7 @@ def test_the_status_shows_what_is_released(ran):
 def test_an_empty_selection_is_none(ran):
     code, _, err = ran.cli("run", "--select", "")
     assert code == 2
-    assert "--select '': it names nothing" in err
+    assert "--select '': nothing is named so" in err
 
 
 def test_a_part_of_prod_takes_nothing_that_dev_built_over_something_else(ran):

@@ -222,7 +222,7 @@ def select(graph: Graph, selectors: Iterable[str]) -> frozenset[DatasetName]:
         return frozenset(graph.datasets)
     words = [word for text in texts for word in text.split(",") if word.strip()]
     if not words:
-        raise UnknownSelection("--select '': it names nothing", hint="leave it out for all")
+        raise UnknownSelection("--select '': nothing is named so", hint="leave it out for all")
     return frozenset().union(*(_select_one(graph, word.strip()) for word in words))
 
 
