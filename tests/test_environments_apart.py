@@ -398,3 +398,58 @@ def test_a_part_of_prod_takes_nothing_that_dev_built_over_something_else(ran):
     run(ran, "dev")
     report = run(ran, select="m.n")
     assert (total(ran), report.status) == (30, "nothing")
+
+
+# ---- files that are elsewhere
+
+
+SAMPLE = {"sample/x.csv": "id,a\n7,7\n"}
+ELSEWHERE = INTEGER.replace("data/*.csv", "${DATA:-data}/*.csv")
+
+
+def test_a_source_with_files_of_its_own_has_a_table_of_its_own(ran, monkeypatch):
+    ran.write({"sources/s.yaml": ELSEWHERE, **SAMPLE})
+    assert run(ran).status == "nothing"
+    monkeypatch.setenv("DATA", "sample")
+    plan = {str(s.dataset): s.reason for s in opened(ran, "dev").plan().doing}
+    assert plan["s.t"] == "its files are elsewhere here: 1 new file"
+    for options in ({}, {"land": True}):
+        run(ran, "dev", **options)
+        assert (total(ran), total(ran, "dev")) == (30, 7)
+    monkeypatch.delenv("DATA")
+    assert run(ran).status == "nothing"
+    with pytest.raises(ReleaseRefused, match=r"dev has not built s\.t as this folder defines it"):
+        promote(ran)
+    assert did(run(ran, "dev")) == {}
+    assert total(ran, "dev") == 30
+
+
+def test_the_first_to_land_may_be_dev_with_files_of_its_own(project, monkeypatch):
+    made = project({**FILES, "sources/s.yaml": ELSEWHERE, **SAMPLE}, source=None)
+    monkeypatch.setenv("DATA", "sample")
+    run(made, "dev")
+    assert total(made, "dev") == 7
+    monkeypatch.delenv("DATA")
+    with pytest.raises(ReleaseRefused):
+        promote(made)
+    run(made)
+    assert total(made) == 30
+    assert run(made).status == "nothing"
+    (made.folder / "more").mkdir()
+    made.write({"sources/s.yaml": ELSEWHERE.replace("data}", "more}"), "more/2.csv": "id,a\n3,5\n"})
+    run(made)
+    assert total(made) == 35, "prod looks for its files in another place: what has landed stays"
+    assert run(made).status == "nothing"
+    run(made, "dev")
+    assert total(made, "dev") == 35
+    promote(made)
+    assert total(made) == 35
+
+
+def test_a_new_place_in_prod_lands_nothing_again(ran):
+    ran.write({"sources/s.yaml": INTEGER.replace("data/", "more/"), "more/2.csv": "id,a\n3,5\n"})
+    report = run(ran)
+    assert next(s.reason for s in report.steps if str(s.dataset) == "s.t") == "1 new file"
+    assert total(ran) == 35
+    assert did(run(ran, "dev")) == {}
+    assert total(ran, "dev") == 35

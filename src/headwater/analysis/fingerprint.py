@@ -106,6 +106,13 @@ def as_written(dataset: Dataset) -> str:
     return digest(*words, *(f.text.head + f.text.body_text for f in dataset.functions))
 
 
+def paths_of(dataset: Dataset) -> str:
+    """A hash of where the files of a source are looked for; "" of a model."""
+    if not isinstance(dataset, SourceDataset):
+        return ""
+    return digest(*(path.glob for path in dataset.definition.path))
+
+
 _OWN_VALUES = frozenset(
     [
         *("name", "type", "required", "default", "accepted", "min", "max", "pattern", "length"),

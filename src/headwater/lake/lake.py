@@ -414,7 +414,7 @@ class Lake:
         """The build of a dataset that ended at a position; None: there was none."""
         rows = self.records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
-            "run_id, built_at, written FROM lake.headwater.builds "
+            "run_id, built_at, written, paths FROM lake.headwater.builds "
             "WHERE dataset = ? AND built_table = ? AND snapshot_id = ? "
             "ORDER BY built_at DESC LIMIT 1",
             [str(name), position.table, position.snapshot_id],
@@ -590,7 +590,7 @@ class Lake:
     def _newest_builds(self) -> dict[tuple[DatasetName, str], Build]:
         rows = self.records(
             "SELECT dataset, built_table, fingerprint, snapshot_id, row_count, columns, inputs, "
-            f"run_id, built_at, written FROM {_standing('builds', 'built_at')} "
+            f"run_id, built_at, written, paths FROM {_standing('builds', 'built_at')} "
             "QUALIFY row_number() OVER "
             "(PARTITION BY dataset, built_table ORDER BY snapshot_id DESC, built_at DESC) = 1"
         )

@@ -52,6 +52,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             add_column("files", "version", "INTEGER"),
             add_column("quarantine", "fields", "VARCHAR"),
             add_column("builds", "written", "VARCHAR"),
+            add_column("builds", "paths", "VARCHAR"),
             add_column("checks", "fingerprint", "VARCHAR"),
             add_column("checks", "inputs", "VARCHAR"),
             add_column("checks", "cause", "VARCHAR"),

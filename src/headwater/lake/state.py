@@ -98,6 +98,7 @@ STATE_TABLES: dict[str, dict[str, str]] = {
         "step": "INTEGER",
         "built_at": "TIMESTAMP",
         "written": "VARCHAR",
+        "paths": "VARCHAR",
     },
     "checks": {
         "run_id": "VARCHAR",
@@ -184,6 +185,7 @@ class Build:
     inputs   input dataset -> the position that was read; empty for a source.
     columns  name -> type as DuckDB writes it.
     written  a hash of how its dataset was written then; None: that is not on record.
+    paths    of a source: a hash of where its files were looked for.
     """
 
     dataset: DatasetName
@@ -195,6 +197,7 @@ class Build:
     run_id: str
     built_at: datetime
     written: str | None = None
+    paths: str | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Build:
@@ -212,6 +215,7 @@ class Build:
             run_id=row["run_id"],
             built_at=row["built_at"],
             written=row["written"],
+            paths=row["paths"],
         )
 
 

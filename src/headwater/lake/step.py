@@ -36,6 +36,7 @@ class StepIdentity:
     there      the columns that the table has, name -> type.
     is_first   whether the dataset was never built before, in any table.
     written    a hash of how the dataset is written; "" where that does not matter.
+    paths      of a source: a hash of where its files are looked for; "" of others.
     """
 
     run_id: str
@@ -50,6 +51,7 @@ class StepIdentity:
     there: Mapping[str, str] = field(default_factory=dict)
     is_first: bool = False
     written: str = ""
+    paths: str = ""
     started_at: datetime = field(default_factory=now)
 
 
@@ -125,6 +127,7 @@ def record(
                 "step": identity.step,
                 "built_at": moment,
                 "written": identity.written or None,
+                "paths": identity.paths or None,
             }
         ],
     )
@@ -184,6 +187,7 @@ def again_row(lake: Lake | Commit, before: Build, build: Build) -> dict[str, Any
         "step": step,
         "built_at": now(),
         "written": build.written,
+        "paths": build.paths,
     }
 
 

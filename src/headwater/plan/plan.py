@@ -17,12 +17,14 @@ from headwater.analysis.fingerprint import (
     first_fingerprint,
     mark_of,
     own_fingerprint,
+    paths_of,
 )
 from headwater.analysis.graph import Graph
 from headwater.contract.types import Type, parse_type
 from headwater.lake.state import Build, Position, State
 from headwater.names import DatasetName
 from headwater.project.definitions import Dataset, SourceDataset, SqlModel
+from headwater.sql.query import digest
 
 
 class Action(StrEnum):
@@ -58,16 +60,21 @@ def known_mark(
     inputs: Mapping[DatasetName, Mapping[str, Type]],
     given: Mapping[DatasetName, Mark],
     known: Mapping[DatasetName, str],
+    *,
+    is_prod: bool,
 ) -> tuple[Mark, str]:
     """What a dataset means as it is defined now, and the fingerprint by which a lake knows it:
     that of this version, unless only an earlier version's is there, of a table built from the same
     tables. What was written so has meant the same then, whatever fingerprint it had.
 
-    known   the fingerprints by which the lake knows its inputs.
+    known    the fingerprints by which the lake knows its inputs.
+    is_prod  whether it is prod that asks.
 
     The other arguments are those of `mark_of`.
     """
     mark = mark_of(dataset, schema, result, inputs, given)
+    if isinstance(dataset, SourceDataset):
+        mark = _with_files(state, dataset, mark, is_prod=is_prod)
     if state.newest_build(dataset.name, mark.whole) or not state.latest_build(dataset.name):
         return mark, mark.whole
     earlier = set()
@@ -75,12 +82,29 @@ def known_mark(
         earlier.add(own_fingerprint(dataset, schema, inputs.values()))
     if isinstance(dataset, SqlModel):
         earlier.add(first_fingerprint(dataset, schema))
-    written = as_written(dataset)
+    written, paths = as_written(dataset), paths_of(dataset) or None
     for build in state.builds_of(dataset.name):
         is_so = build.written == written and _has_columns(build, dataset, schema)
+        is_own = is_prod and state.is_prods(build.position.table)
+        is_so &= is_own or build.paths in (None, paths)
         if (is_so or build.fingerprint in earlier) and _reads_the_same(state, build, known, given):
             return mark, build.fingerprint
     return mark, mark.whole
+
+
+def _with_files(state: State, dataset: SourceDataset, mark: Mark, *, is_prod: bool) -> Mark:
+    """What a source means: what it says, and which files it reads where another environment reads
+    others. (Where one environment looks for its files in another place than before, those that have
+    landed stay.)"""
+    paths, released = paths_of(dataset), state.released.get(dataset.name)
+    own = state.builds.get((dataset.name, released.table)) if released else None
+    if own and (is_prod or own.paths in (None, paths)):
+        apart = digest(mark.whole, own.paths or "")
+        if own.fingerprint in (mark.whole, apart):
+            return Mark.opaque(own.fingerprint)
+    there = state.newest_build(dataset.name, mark.whole)
+    is_apart = there is not None and there.paths not in (None, paths)
+    return Mark.opaque(digest(mark.whole, paths)) if is_apart else mark
 
 
 def _has_columns(build: Build, dataset: Dataset, schema: Mapping[str, Type] | None) -> bool:

@@ -37,6 +37,7 @@ class Wanted:
     waiting         of a source: how many rows wait for what they refer to.
     judged_by       of a source: what it refers to that has another definition than when its rows
                     were judged, so that all of them are judged again.
+    is_elsewhere    of a source: whether it is as it was, but for where its files are.
     problem         why it cannot be made; "" if nothing is known to be in the way.
     differences     what differs from how it was defined when it was built last, in words.
     columns         its columns as it is defined now; None: not known before it is built.
@@ -52,6 +53,7 @@ class Wanted:
     intake: str = ""
     waiting: int = 0
     judged_by: DatasetName | None = None
+    is_elsewhere: bool = False
     problem: str = ""
     differences: tuple[str, ...] = ()
     columns: Mapping[str, Type] | None = None
@@ -205,6 +207,8 @@ def _landing(
     moving: set[DatasetName],
 ) -> tuple[Action, str]:
     mine = wanted[name]
+    if mine.is_elsewhere:
+        return Action.LAND, f"its files are elsewhere here: {mine.intake or 'no files'}"
     if mine.at_fingerprint is None and mine.newest:
         why = _told("its contract changed", mine.differences)
         return Action.LAND, f"{why}; landed again: {mine.intake or 'no files'}"

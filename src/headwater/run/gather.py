@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headwater.analysis.fingerprint import paths_of
 from headwater.errors import HeadwaterError, NoSuchInput, counted
 from headwater.ingest.copies import Copies
 from headwater.ingest.intake import KEEP_COPIES, Intake, Manner, decide_intake
@@ -63,7 +64,7 @@ class Gatherer:
         except NoSuchInput as error:
             missing = error
             items = discover(self.folder, definition, str(dataset.name), may_miss=True)
-        earlier = self._landed_before(dataset.name, table, state)
+        earlier = self._landed_before(dataset, table, state)
         intake = decide_intake(
             definition,
             items,
@@ -92,9 +93,16 @@ class Gatherer:
         """The copies of a dataset's files."""
         return Raw(self.lake, str(name), [str(old) for old in self.former(name)])
 
-    def _landed_before(self, name: DatasetName, table: str, state: State) -> dict[str, LandedFile]:
+    def _landed_before(
+        self, dataset: SourceDataset, table: str, state: State
+    ) -> dict[str, LandedFile]:
         """The files that a dataset was landed from under the contract that it had before."""
+        name = dataset.name
         before = table_before(state, {name, *self.former(name)}, table)
+        build = state.newest_of_tables.get(before)
+        own = {place.table for place in state.released.values()}
+        if build and before not in own and build.paths not in (None, paths_of(dataset)):
+            before = ""  # another environment's, whose files are elsewhere
         files = state.files.items() if before else ()
         return {path: file for (t, path), file in files if t == before and file.is_landed}
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from headwater.analysis.fingerprint import Mark, mark_of
+from headwater.analysis.fingerprint import Mark, as_written, mark_of, paths_of
 from headwater.analysis.graph import Graph, renames, select
 from headwater.contract.across import references
 from headwater.contract.contract import Remedy
@@ -117,6 +117,7 @@ class _Looker:
         self.seconds, self.definitions = self._before()
         self.marks: dict[DatasetName, Mark] = {}
         self.known: dict[DatasetName, str] = {}
+        self.is_prod = self.lake is None or self.lake.environment == PROD
         self.tables: dict[DatasetName, str] = {}
         self.there = self.neighbours.names(self.state) if self.neighbours else {}
 
@@ -158,6 +159,10 @@ class _Looker:
             intake=intake,
             waiting=waiting,
             judged_by=others[0] if others else None,
+            is_elsewhere=mine is None
+            and newest is not None
+            and newest.written == as_written(dataset)
+            and newest.paths != (paths_of(dataset) or None),
             problem=problem,
             differences=self._differences(dataset, newest) if newest and not mine else (),
             columns=columns,
@@ -198,7 +203,8 @@ class _Looker:
             return "", columns
         result = self.bound.results.get(dataset.name, columns)
         mark, known = known_mark(
-            self.state, dataset, columns, result, self._inputs(dataset), given, self.known
+            *(self.state, dataset, columns, result, self._inputs(dataset), given, self.known),
+            is_prod=self.is_prod,
         )
         self.marks[dataset.name], self.known[dataset.name] = mark, known
         return known, columns
@@ -250,7 +256,9 @@ class _Looker:
         given, inputs = self._given(dataset), self._inputs(dataset)
         if given is None:
             return ""
-        mark, known = known_mark(self.state, dataset, None, None, inputs, given, self.known)
+        mark, known = known_mark(
+            *(self.state, dataset, None, None, inputs, given, self.known), is_prod=self.is_prod
+        )
         for build in self.state.builds_of(dataset.name):
             there = {n: parse_type(t) for n, t in build.columns.items() if n not in ORIGIN_COLUMNS}
             over = mark_of(dataset, there, there, inputs, given)

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from headwater.analysis.fingerprint import Mark, as_written
+from headwater.analysis.fingerprint import Mark, as_written, paths_of
 from headwater.analysis.graph import Graph, renames
 from headwater.contract.contract import Remedy
 from headwater.contract.types import Type, parse_type
@@ -111,7 +111,14 @@ class Progress:
                 return ""
             inputs = self.input_schemas(dataset)
             self.marks[name], self.known[name] = known_mark(
-                self.state, dataset, schema, result, inputs, given, {**self.known, **self.outdated}
+                self.state,
+                dataset,
+                schema,
+                result,
+                inputs,
+                given,
+                {**self.known, **self.outdated},
+                is_prod=self.is_prod,
             )
         return self.known[name]
 
@@ -181,6 +188,7 @@ class Progress:
             there=build.columns if build else {},
             is_first=self.state.latest_build(name) is None,
             written=as_written(self.graph.datasets[name]),
+            paths=paths_of(self.graph.datasets[name]),
         )
 
     def renew(self, build: Build) -> None:
@@ -195,8 +203,13 @@ class Progress:
         stays known by what that meant."""
         if not self.outdated.keys().isdisjoint(self.graph.inputs[build.dataset]):
             return build
-        mark, written = self.marks[build.dataset], as_written(self.graph.datasets[build.dataset])
-        return replace(build, fingerprint=mark.whole, written=written)
+        mark, dataset = self.marks[build.dataset], self.graph.datasets[build.dataset]
+        return replace(
+            build,
+            fingerprint=mark.whole,
+            written=as_written(dataset),
+            paths=paths_of(dataset) or None,
+        )
 
     def table(self, name: DatasetName, mark: str) -> str:
         """The built table of a dataset at a fingerprint; it may carry an earlier name."""
