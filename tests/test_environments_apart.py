@@ -453,3 +453,16 @@ def test_a_new_place_in_prod_lands_nothing_again(ran):
     assert total(ran) == 35
     assert did(run(ran, "dev")) == {}
     assert total(ran, "dev") == 35
+
+
+def test_an_environment_whose_first_run_failed_tells_why(ran):
+    ran.write({"checks/no.sql": "SELECT * FROM m.k"})
+    assert run(ran, "qa").exit_code == 1
+    code, out, err = ran.cli("status", "--env", "qa")
+    assert (code, "nothing released yet" in out) == (0, True), err
+    assert "broken" in ran.cli("checks", "--env", "qa")[1]
+    assert ran.cli("status", "--env", "other")[0] == 2
+    (ran.folder / "checks/no.sql").unlink()
+    run(ran, "qa")
+    ran.cli("env", "drop", "qa")
+    assert ran.cli("status", "--env", "qa")[0] == 2

@@ -480,18 +480,19 @@ def _written_lake(path: str | Path, environment: str) -> Lake:
 def _known(lake: Lake) -> Lake:
     """A lake in which its environment has been made. Raises UnknownEnvironment."""
     try:
-        _refuse_unknown(lake, lake.environment)
+        _refuse_unknown(lake, lake.environment, may_be_empty=True)
     except BaseException:
         lake.close()
         raise
     return lake
 
 
-def _refuse_unknown(lake: Lake, environment: str) -> None:
+def _refuse_unknown(lake: Lake, environment: str, *, may_be_empty: bool = False) -> None:
+    """Raise UnknownEnvironment; `may_be_empty`: not of one that was run, but released nothing."""
     if environment == PROD:
         return
     there = lake.environments()
-    if environment not in there:
+    if environment not in there and not (may_be_empty and lake.has_tried(environment)):
         raise no_environment(environment, there)
 
 

@@ -441,6 +441,16 @@ class Lake:
         )
         return dict(rows)
 
+    def has_tried(self, environment: str) -> bool:
+        """Whether an environment was run, in vain, since it has had names or ever."""
+        rows = self.rows(
+            "SELECT 1 FROM lake.headwater.runs WHERE environment = ? AND command NOT LIKE ? "
+            "AND started_at > coalesce((SELECT max(released_at) FROM lake.headwater.releases "
+            "WHERE environment = ?), TIMESTAMP 'epoch') LIMIT 1",
+            [environment, "env drop%", environment],
+        )
+        return bool(rows)
+
     def newest_releases(self) -> dict[str, tuple[int, datetime, str]]:
         """Each environment -> its newest release: the number, when, UTC without a zone, by whom."""
         rows = self.rows(
