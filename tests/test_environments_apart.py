@@ -466,3 +466,33 @@ def test_an_environment_whose_first_run_failed_tells_why(ran):
     run(ran, "qa")
     ran.cli("env", "drop", "qa")
     assert ran.cli("status", "--env", "qa")[0] == 2
+
+
+def test_after_a_rollback_in_dev_the_conflict_is_the_one_that_there_was(ran):
+    twice = {"models/m/k.sql": "SELECT id, a * 2 AS a FROM s.t"}
+    ran.write(twice)
+    run(ran, "dev")
+    ran.write({"models/m/k.sql": "SELECT id, a * 4 AS a FROM s.t"})
+    run(ran, "dev")
+    ran.write({"models/m/k.sql": "SELECT id, a * 3 AS a FROM s.t"})
+    run(ran)
+    ran.cli("rollback", "--env", "dev")
+    ran.cli("release", "--resume", "--env", "dev")
+    ran.write(twice)
+    run(ran, "dev")
+    with pytest.raises(ReleaseRefused, match=r"another definition of m\.k and m\.n since dev"):
+        promote(ran)
+
+
+def test_a_bound_is_held_against_what_is_there_now(project):
+    made = project({**FILES, "models/m/x.sql": model(0)}, source=None)
+    made.write({"data/1.csv": "id,a\n" + "".join(f"{n},{n}\n" for n in range(1, 101))})
+    run(made)
+    for least in (8, 15):
+        made.write({"models/m/x.sql": model(least)})
+        assert run(made).exit_code == 0
+    made.cli("rollback", "--to", "1")
+    made.cli("release", "--resume")
+    report = run(made)
+    assert [(c.name, c.status) for c in report.checks] == [("m.x.row_count", "broken")]
+    assert ask(made, "SELECT count(*) FROM m.x") == [(100,)]

@@ -425,8 +425,9 @@ class Lake:
         """How many rows of its query a build did not take."""
         rows = self.rows(
             "SELECT coalesce(sum(quarantined + deduplicated + dropped), 0) "
-            "FROM lake.headwater.ledger WHERE dataset = ? AND run_id = ?",
-            [str(build.dataset), build.run_id],
+            "FROM lake.headwater.ledger WHERE run_id = ? AND dataset IN "
+            "(SELECT dataset FROM lake.headwater.builds WHERE built_table = ?)",
+            [build.run_id, build.position.table],
         )
         return int(rows[0][0])
 

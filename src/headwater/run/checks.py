@@ -113,8 +113,8 @@ class Checker:
     ) -> bool:
         """Whether an earlier run has said all that there is to say. What is broken is said again
         in each run if it fails, and with each release if it warns."""
-        if check.is_fickle:
-            return False
+        if check.is_fickle or (moved and _is_relative(check)):
+            return False  # what it is held against may have moved, too
         inputs = _inputs(check, candidate)
         for before in self.recorded.get(check.key, ()):
             # A relative bound is held against what its own environment has.

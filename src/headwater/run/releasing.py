@@ -189,7 +189,7 @@ class Releaser:
         """The built tables whose quarantine is to be forgotten in part -> whose they are now, with
         the locks of these. A dataset that somebody works on is left to the next run: its rows may
         just be replayed."""
-        if not self.run.project.settings.quarantine_retention_days:
+        if not (self.run.is_prod and self.run.project.settings.quarantine_retention_days):
             return {}
         self.run.look_again()
         found = {

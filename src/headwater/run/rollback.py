@@ -74,6 +74,7 @@ def roll_back(lake: Lake, to: int | None = None) -> Rollback:
             verb=f"back to release {target}",
             held_by=dict.fromkeys([*moves, *removed], made),
             rolled_back_to=target,
+            based_on=lake.bases(lake.environment).get(target),
         )
         commit.note("runs", [run_row(run_id, started_at, "succeeded", "rollback")])
     return Rollback(release=made, to=target, moves=moves, removed=removed)
