@@ -77,19 +77,30 @@ def known_mark(
         mark = _with_files(state, dataset, mark, is_prod=is_prod)
     if state.newest_build(dataset.name, mark.whole) or not state.latest_build(dataset.name):
         return mark, mark.whole
-    earlier = set()
-    if not isinstance(dataset, SourceDataset):
-        earlier.add(own_fingerprint(dataset, schema, inputs.values()))
-    if isinstance(dataset, SqlModel):
-        earlier.add(first_fingerprint(dataset, schema))
+    earlier = _earlier_fingerprints(dataset, schema, inputs)
     written, paths = as_written(dataset), paths_of(dataset) or None
     for build in state.builds_of(dataset.name):
         is_so = build.written == written and _has_columns(build, dataset, schema)
         is_own = is_prod and state.is_prods(build.position.table)
-        is_so &= is_own or build.paths in (None, paths)
-        if (is_so or build.fingerprint in earlier) and _reads_the_same(state, build, known, given):
+        has_files = is_own or build.paths in (None, paths)
+        is_known = build.fingerprint in earlier or (is_so and has_files)
+        if is_known and _reads_the_same(state, build, known, given):
             return mark, build.fingerprint
     return mark, mark.whole
+
+
+def _earlier_fingerprints(
+    dataset: Dataset,
+    schema: Mapping[str, Type] | None,
+    inputs: Mapping[DatasetName, Mapping[str, Type]],
+) -> set[str]:
+    """Those that earlier versions gave to a model of this definition."""
+    found = set()
+    if not isinstance(dataset, SourceDataset):
+        found.add(own_fingerprint(dataset, schema, inputs.values()))
+    if isinstance(dataset, SqlModel):
+        found.add(first_fingerprint(dataset, schema))
+    return found
 
 
 def _with_files(state: State, dataset: SourceDataset, mark: Mark, *, is_prod: bool) -> Mark:
