@@ -190,11 +190,11 @@ def test_whoever_is_killed_between_two_portions_judges_all_again(made, monkeypat
 
     landed, real = [], landing.land
 
-    def stops(*args):
+    def stops(*args, **options):
         if landed:
             raise KeyboardInterrupt
         landed.append(args)
-        return real(*args)
+        return real(*args, **options)
 
     monkeypatch.setattr(landing, "land", stops)
     with pytest.raises(KeyboardInterrupt):

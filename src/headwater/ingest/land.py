@@ -54,11 +54,14 @@ def land(
     landed: Iterable[LandedFile],
     inputs: Mapping[DatasetName, Position] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    *,
+    last_id: int = 0,
 ) -> Landing:
     """Read files under the dataset's contract: the compute phase of a landing step.
 
     landed   what this built table's files are known as, of each path the newest.
     inputs   where the datasets stand that it refers to; they are in the session under their names.
+    last_id  of a new table: the greatest file id that one of its name ever had.
 
     Raises ContractBroken where rows break a rule whose remedy is `fail`; a file that cannot be
     read is in the landing's `refused`.
@@ -66,14 +69,7 @@ def land(
     landing = Landing(identity, dataset, intake, inputs=dict(inputs or {}))
     landed = list(landed)
     known = {file.content_hash: file.path for file in landed if file.is_landed}
-    next_id = 1 + max((file.file_id or 0 for file in landed), default=0)
-    if identity.expected is None:
-        # A table of this name may have been cleaned away: what it quarantined keeps its ids.
-        ((last,),) = lake.rows(
-            "SELECT coalesce(max(file_id), 0) FROM lake.headwater.files WHERE built_table = ?",
-            [identity.table],
-        )
-        next_id = max(next_id, last + 1)
+    next_id = 1 + max([last_id, *(file.file_id or 0 for file in landed)])
     scratch = lake.folder / "tmp" / identity.run_id
     raw = Raw(lake.folder, str(dataset.name)) if dataset.definition.raw_retention_days else None
     try:

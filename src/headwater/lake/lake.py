@@ -474,6 +474,14 @@ class Lake:
         )
         return int(rows[0][0] or 0)
 
+    def last_file_id(self, table: str) -> int:
+        """The greatest id that a file of a built table ever had, cleaned away or not; 0: none."""
+        rows = self.rows(
+            "SELECT coalesce(max(file_id), 0) FROM lake.headwater.files WHERE built_table = ?",
+            [table],
+        )
+        return int(rows[0][0])
+
     def newest_of(self, environment: str) -> frozenset[str]:
         """Of each dataset the built table that an environment has made last."""
         rows = self.rows(

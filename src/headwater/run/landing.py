@@ -83,6 +83,8 @@ class Lander:
                     [f for (t, _), f in self.run.state.files.items() if t == table],
                     parents,
                     lambda path: self.run.observer.started(name, "land", path),
+                    # What a table of this name quarantined before it was cleaned keeps its ids.
+                    last_id=0 if identity.expected else self.run.lake.last_file_id(table),
                 )
                 judge.take(landing)
                 self.take_landing(step, landing, lock, started)
