@@ -96,7 +96,7 @@ def as_written(dataset: Dataset) -> str:
     """A hash of how a dataset is written, the values of variables in it. No parser has a say in it,
     so that it outlives them: what was built is known by it after an upgrade that makes another
     canonical form of the same text."""
-    words = [dataset.contract.meaning()]
+    words = [dataset.contract_meaning]
     if isinstance(dataset, SourceDataset):
         words += ["source", dataset.fingerprint]
     elif isinstance(dataset, SqlModel):
@@ -126,7 +126,7 @@ their rows stay."""
 def _is_followed(model: SqlModel, schema: _Columns, result: _Columns) -> bool:
     """Whether what a model's contract does is told column by column. (A row rule that fails the
     build, as it does if it says nothing else, or only warns, changes no row.)"""
-    said = json.loads(model.contract.meaning())
+    said = json.loads(model.contract_meaning)
     expressions: list[str] = []
 
     def note(_: KeyPath, expression: str) -> str:
@@ -152,7 +152,7 @@ def _followed(
     result: _Columns,
     given: Mapping[DatasetName, Mark],
 ) -> Mark:
-    said = {each["name"].lower(): each for each in json.loads(model.contract.meaning())["columns"]}
+    said = {each["name"].lower(): each for each in json.loads(model.contract_meaning)["columns"]}
     columns = {}
     judged = [name.lower() for name in model.contract.key]
     for (name, kind), was in zip(schema.items(), result.values(), strict=True):
@@ -218,7 +218,7 @@ def first_fingerprint(model: SqlModel, schema: _Columns | None) -> str:
     """The fingerprint that the first version gave a model: tables that it built are known by it,
     so that an upgrade rebuilds nothing. Whoever is equal by it is equal by all later ones."""
     query = model.query.first_form
-    return digest(_kind(model), query, model.contract.meaning(), _told(schema))
+    return digest(_kind(model), query, model.contract_meaning, _told(schema))
 
 
 def _kind(model: SqlModel) -> str:
@@ -233,7 +233,7 @@ def _own_fingerprint(dataset: Dataset, schema: _Columns | None, inputs: Iterable
     if isinstance(dataset, SourceDataset):
         return dataset.fingerprint
     columns = _told(schema)
-    contract = dataset.contract.meaning()
+    contract = dataset.contract_meaning
     if isinstance(dataset, SqlModel):
         nested = set(_nested(pair for each in inputs for pair in each.items()))
         query = dataset.query.canonical_over(nested)

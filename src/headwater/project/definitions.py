@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -656,6 +657,11 @@ class Dataset:
     def tags(self) -> tuple[str, ...]:
         return self.contract.tags
 
+    @cached_property
+    def contract_meaning(self) -> str:
+        """See `Contract.meaning`; several hashes go by it."""
+        return self.contract.meaning()
+
     @property
     def inputs(self) -> tuple[DatasetName, ...]:
         """The datasets that it needs: those that its columns refer to."""
@@ -701,7 +707,7 @@ class SourceDataset(Dataset):
         """What changes landed rows: contract, reading, origin and write mode. Not the path: files
         that are added later belong to the same table."""
         d = self.definition
-        words = ["files", self.contract.meaning(), d.reading_meaning()]
+        words = ["files", self.contract_meaning, d.reading_meaning()]
         if d.write is not Write.APPEND:
             words.append(d.write.value)
         return digest(*words)
