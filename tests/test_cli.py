@@ -584,3 +584,22 @@ def test_a_moment_is_shown_in_utc(made):
     assert datetime.fromisoformat(json.loads(out)[0]["ts"]) == datetime.fromisoformat(
         "2019-12-31T22:00:00+00:00"
     )
+
+
+def test_an_interrupt_within_a_query_is_told_as_any_other():
+    """DuckDB says it in an error of its own."""
+    script = (
+        "import os, signal, sys, threading\n"
+        "import duckdb\n"
+        "from headwater.cli import main, status\n"
+        "def slow(out, **options):\n"
+        "    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    duckdb.sql('SELECT count(*) FROM range(10000000000) a, range(10) b').fetchall()\n"
+        "status.command = slow\n"
+        "sys.argv = ['headwater', 'status']\n"
+        "main.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted: what was committed stays" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ from headwater.names import DatasetName
 from headwater.plan.plan import Action
 from headwater.run.environments import environments
 from tests.conftest import SOURCE
+from tests.opening import did, opened, promote
 
 FILES = {
     "data/1.csv": "a,b\n1,x\n2,y\n3,z\n",
@@ -30,16 +31,8 @@ def ran(project):
     return made
 
 
-def opened(made, environment="prod"):
-    return hw.open_project(made.folder, environment=environment)
-
-
 def run(made, environment="dev", **options):
     return opened(made, environment).run(**options)
-
-
-def promote(made, environment="dev", **options):
-    return opened(made).promote(environment, **options)
 
 
 def names(made, environment="prod"):
@@ -50,11 +43,6 @@ def names(made, environment="prod"):
 
 def ask(made, sql, environment="dev"):
     return opened(made, environment).query(sql).rows()
-
-
-def did(report):
-    """dataset -> what was done, for what was done."""
-    return {str(s.dataset): s.action for s in report.steps if s.status == "done"}
 
 
 def steps_in_lake(made):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-import headwater as hw
 from headwater.errors import ReleaseRefused
+from tests.opening import ask, did, opened, promote
 
 INTEGER = """\
 connector: files
@@ -31,28 +31,12 @@ def ran(project):
     return made
 
 
-def opened(made, environment="prod"):
-    return hw.open_project(made.folder, environment=environment)
-
-
 def run(made, environment="prod", **options):
     return opened(made, environment).run(**options)
 
 
-def promote(made, environment="dev", **options):
-    return opened(made).promote(environment, **options)
-
-
-def ask(made, sql, environment="prod"):
-    return opened(made, environment).query(sql).rows()
-
-
 def total(made, environment="prod"):
     return ask(made, "FROM m.n", environment)[0][0]
-
-
-def did(report):
-    return {str(s.dataset): s.action for s in report.steps if s.status == "done"}
 
 
 def errors(report):

@@ -7,6 +7,7 @@ import pytest
 
 import headwater as hw
 from headwater.lake.lake import CommitNote, Lake
+from tests.opening import did
 
 FILES = {
     "headwater.yaml": "name: p\nvariables: {least: 0}\n",
@@ -33,10 +34,6 @@ def ran(project):
     made = project(FILES)
     assert made.run().exit_code == 0
     return made
-
-
-def did(report):
-    return {str(s.dataset): s.action for s in report.steps if s.status == "done"}
 
 
 def planned(made):

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import headwater as hw
+from tests.opening import did, opened
 
 SOURCE = """\
 connector: files
@@ -30,14 +31,6 @@ def ran(project):
     made = project(FILES, source=None)
     assert made.run().exit_code == 0
     return made
-
-
-def opened(made, environment="prod"):
-    return hw.open_project(made.folder, environment=environment)
-
-
-def did(report):
-    return {str(s.dataset): s.action for s in report.steps if s.status == "done"}
 
 
 def fresh(made, sql):

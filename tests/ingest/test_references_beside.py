@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-import headwater as hw
 from headwater.errors import ReleaseRefused
+from headwater.run import landing
+from tests.opening import opened
 
 CUSTOMERS = """\
 connector: files
@@ -47,10 +48,6 @@ def made(project):
 
 
 COUNT = "SELECT count(*) AS n FROM web.orders"
-
-
-def opened(made, environment):
-    return hw.open_project(made.folder, environment=environment)
 
 
 def run(made, environment="prod", **options):
@@ -186,8 +183,6 @@ def test_whoever_is_killed_between_two_portions_judges_all_again(made, monkeypat
     run(made, "dev")
     made.write(definitions(PROD))
     monkeypatch.setattr("headwater.run.gather.MAX_STEP_BYTES", 1)
-    from headwater.run import landing
-
     landed, real = [], landing.land
 
     def stops(*args, **options):

@@ -445,10 +445,10 @@ class Lake:
     def has_tried(self, environment: str) -> bool:
         """Whether an environment was run, in vain, since it has had names or ever."""
         rows = self.rows(
-            "SELECT 1 FROM lake.headwater.runs WHERE environment = ? AND command NOT LIKE ? "
-            "AND started_at > coalesce((SELECT max(released_at) FROM lake.headwater.releases "
+            "SELECT 1 FROM lake.headwater.runs WHERE environment = ? AND started_at > "
+            "coalesce((SELECT max(released_at) FROM lake.headwater.releases "
             "WHERE environment = ?), TIMESTAMP 'epoch') LIMIT 1",
-            [environment, "env drop%", environment],
+            [environment, environment],
         )
         return bool(rows)
 
@@ -464,15 +464,6 @@ class Lake:
         """The built tables that other environments made, and this one does not have."""
         rows = self.rows(ELSEWHERE, [self.environment])
         return frozenset(row[0] for row in rows)
-
-    def based_on(self, environment: str) -> int:
-        """The release of prod that an environment's newest release was made from; 0: none."""
-        rows = self.rows(
-            "SELECT max_by(based_on, release_id) FROM lake.headwater.releases "
-            "WHERE environment = ?",
-            [environment],
-        )
-        return int(rows[0][0] or 0)
 
     def last_file_id(self, table: str) -> int:
         """The greatest id that a file of a built table ever had, cleaned away or not; 0: none."""

@@ -276,12 +276,9 @@ def _same(
     """The first input that gets another table, if all inputs will hold to a model what they held
     when it was built; else None."""
     mine = wanted[name].at_fingerprint
-    upstream = graph.upstream([name])
-    if (
-        mine is None
-        or mine.inputs.keys() != set(graph.inputs[name])
-        or is_view(graph.datasets[name])
-    ):
+    if mine is None or is_view(graph.datasets[name]):
+        return None
+    if mine.inputs.keys() != set(graph.inputs[name]):
         return None
 
     def holds(given: DatasetName, before: Position) -> bool:
@@ -296,9 +293,10 @@ def _same(
         return bool(shared) and all(holds(each, old.inputs[each]) for each in shared)
 
     others = [given for given, place in mine.inputs.items() if stands.get(given) != place]
-    if not others or any(is_fickle(graph.datasets[each]) for each in upstream):
+    if not others or not all(holds(given, mine.inputs[given]) for given in others):
         return None
-    return others[0] if all(holds(given, mine.inputs[given]) for given in others) else None
+    is_steady = not any(is_fickle(graph.datasets[each]) for each in graph.upstream([name]))
+    return others[0] if is_steady else None
 
 
 def _told(what: str, differences: tuple[str, ...]) -> str:

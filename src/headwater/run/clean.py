@@ -162,7 +162,7 @@ def _note_moves(
     held: Mapping[DatasetName, int],
     moves: Mapping[DatasetName, Position],
 ) -> None:
-    releases = lake.releases(commit.environment)
+    releases, bases = lake.releases(commit.environment), lake.bases(commit.environment)
     made = max(releases) + 1
     note_release(
         commit,
@@ -173,7 +173,7 @@ def _note_moves(
         moved=0,
         held_by=held,
         rolled_back_to=releases[max(releases)],
-        based_on=lake.based_on(commit.environment) or None,
+        based_on=bases[max(bases)] if bases else None,
     )
 
 

@@ -89,6 +89,21 @@ def judged_again(
     return () if is_prods else judged_by_others(build, parents)
 
 
+def refuse_older(
+    dataset: SourceDataset, build: Build | None, parents: Mapping[DatasetName, Position]
+) -> None:
+    """Raise where a source was landed beside newer rows of a parent than are read now: some of its
+    rows may refer to those."""
+    for given, place in parents.items():
+        judged = build.inputs.get(given) if build else None
+        if judged and judged.table == place.table and judged.snapshot_id > place.snapshot_id:
+            raise HeadwaterError(
+                f"{dataset.name} was landed beside a newer {given} than this run reads",
+                where=f"{dataset.file}:{dataset.line}",
+                hint=f"run that too: headwater run --select +{dataset.name}",
+            )
+
+
 def refuse_for_prod(
     dataset: SourceDataset,
     table: str,

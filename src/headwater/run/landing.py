@@ -22,7 +22,7 @@ from headwater.names import DatasetName
 from headwater.plan.plan import Action, latest_of
 from headwater.project.definitions import SourceDataset
 from headwater.run.gather import Gatherer, portions
-from headwater.run.judging import Judging, judging, refuse_for_prod
+from headwater.run.judging import Judging, judging, refuse_for_prod, refuse_older
 from headwater.run.placing import Placer
 from headwater.run.progress import Progress, by_remedy, types_of
 from headwater.run.refusals import other_definition
@@ -153,15 +153,7 @@ class Lander:
                     hint=f"land or build it too: headwater run --select +{dataset.name}",
                 )
         parents = {given: self.run.positions[given] for given in dataset.inputs}
-        build = self.run.state.builds.get((dataset.name, table))
-        for given, place in parents.items():
-            judged = build.inputs.get(given) if build else None
-            if judged and judged.table == place.table and judged.snapshot_id > place.snapshot_id:
-                raise HeadwaterError(
-                    f"{dataset.name} was landed beside a newer {given} than this run reads",
-                    where=f"{dataset.file}:{dataset.line}",
-                    hint=f"run that too: headwater run --select +{dataset.name}",
-                )
+        refuse_older(dataset, self.run.state.builds.get((dataset.name, table)), parents)
         refuse_for_prod(dataset, table, self.run.state, parents, self.run.lake.environment)
         self.placer.place_inputs(dataset)
         return parents
